@@ -1,0 +1,72 @@
+/**
+ * Interns metric names: bytes to a small index and back. Open addressing over the names' hashes, bounded.
+ * One owner: the shard's thread. An index never changes its name.
+ */
+import { hashBytes } from '../base/hash.ts'
+
+const NAME_SIZE_BYTES_MAX = 256
+
+export class MetricNames {
+  readonly countMax: number
+  #slots: Int32Array
+  #hashes: number[] = []
+  #names: Uint8Array[] = []
+  #texts: string[] = []
+
+  constructor(countMax = 65_536) {
+    this.countMax = countMax
+    this.#slots = new Int32Array(256).fill(-1)
+  }
+
+  get count(): number {
+    return this.#names.length
+  }
+
+  /** The name as text; for the cold paths. */
+  text(index: number): string {
+    return this.#texts[index]
+  }
+
+  /** The name as UTF-8. Not to be changed. */
+  bytes(index: number): Uint8Array {
+    return this.#names[index]
+  }
+
+  /** The index of the name in bytes[start, end); -1 when it is new and there is no room, or when it is empty or longer than 256 bytes. */
+  intern(bytes: Uint8Array, start: number, end: number): number {
+    if (end <= start || end - start > NAME_SIZE_BYTES_MAX) return -1
+    const hash = hashBytes(bytes, start, end)
+    const mask = this.#slots.length - 1
+    let slot = hash & mask
+    for (; this.#slots[slot] >= 0; slot = (slot + 1) & mask) {
+      const index = this.#slots[slot]
+      if (this.#hashes[index] === hash && isEqual(this.#names[index], bytes, start, end)) return index
+    }
+    if (this.#names.length >= this.countMax) return -1
+    const index = this.#names.length
+    const name = bytes.slice(start, end)
+    this.#names.push(name)
+    this.#hashes.push(hash)
+    this.#texts.push(new TextDecoder().decode(name))
+    this.#slots[slot] = index
+    if (this.#names.length * 2 > this.#slots.length) this.#rehash()
+    return index
+  }
+
+  #rehash(): void {
+    const slots = new Int32Array(this.#slots.length * 2).fill(-1)
+    const mask = slots.length - 1
+    for (let index = 0; index < this.#names.length; index++) {
+      let slot = this.#hashes[index] & mask
+      while (slots[slot] >= 0) slot = (slot + 1) & mask
+      slots[slot] = index
+    }
+    this.#slots = slots
+  }
+}
+
+function isEqual(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  if (name.length !== end - start) return false
+  for (let i = 0; i < name.length; i++) if (name[i] !== bytes[start + i]) return false
+  return true
+}
