@@ -5,7 +5,7 @@
 import { MqttError, ReasonCode } from './packet.ts'
 import { PropertyScan, scanProperties, u16At } from './properties.ts'
 import { decodeProperties, type Properties } from './property-objects.ts'
-import { decodeText, isTextValid } from './text.ts'
+import { copyOf, decodeText, isTextValid } from './text.ts'
 import { readVarint, varintSize } from './varint.ts'
 
 const scan = new PropertyScan()
@@ -53,7 +53,7 @@ export class PacketReader {
   binary(what: string): Uint8Array {
     const size = this.u16(what)
     const start = this.#advance(size, what)
-    return this.bytes.slice(start, this.offset)
+    return copyOf(this.bytes, start, this.offset)
   }
 
   /** The properties with the length before them. */

@@ -1,7 +1,7 @@
 /** The properties of rare packets as objects, from checked bytes and to bytes. The table is in properties.ts. */
 import { assert } from '../../base/assert.ts'
 import { isPropertyAllowed, kindOf, PropertyId, PropertyKind, u16At, u32At, valueSize } from './properties.ts'
-import { decodeText, encodeText } from './text.ts'
+import { copyOf, decodeText, encodeText } from './text.ts'
 import { readVarint, varintSize, writeVarint } from './varint.ts'
 
 /** Absent properties are undefined. Not every packet may have every one. */
@@ -107,7 +107,7 @@ function decodeValue(bytes: Uint8Array, start: number, end: number, kind: number
     case PropertyKind.VARINT_POSITIVE:
       return readVarint(bytes, start, end)
     case PropertyKind.BINARY:
-      return bytes.slice(start + 2, end)
+      return copyOf(bytes, start + 2, end)
     default:
       return decodeText(bytes, start + 2, end)
   }

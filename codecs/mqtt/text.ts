@@ -50,3 +50,8 @@ export function encodeText(text: string): Uint8Array {
   assert(bytes.length <= 0xffff, 'a string of MQTT has at most 65,535 bytes')
   return bytes
 }
+
+/** A copy of bytes[start, end). `slice` would not do: that of a Buffer is a view. */
+export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(bytes.subarray(start, end))
+}

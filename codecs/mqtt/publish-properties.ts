@@ -1,0 +1,54 @@
+/**
+ * The properties of a PUBLISH on their way from its publisher to a subscriber. Owner: the gateway's thread.
+ * Both functions write encoded properties, without the length before them, as `writePublish` takes them.
+ */
+import { assert } from '../../base/assert.ts'
+import { kindOf, PropertyId, valueSize } from './properties.ts'
+import { writeVarint } from './varint.ts'
+
+/** Size in bytes of the longest subscription identifier. */
+export const SUBSCRIPTION_IDENTIFIER_SIZE_BYTES_MAX = 5
+
+/**
+ * Copies what a server forwards unaltered and in order (section 3.3.2.3) from bytes[start, end), as `readPublish` has
+ * accepted it: all but the topic alias, which is the publisher's own ([MQTT-3.3.2-9]). A message expiry interval becomes
+ * `messageExpiryIntervalS`, the time that is left of it ([MQTT-3.3.2-6]). Returns the offset after the last byte; writes at
+ * most end - start bytes.
+ */
+// hot: per message (that carries properties)
+export function writeForwardedProperties(
+  out: Uint8Array,
+  at: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  messageExpiryIntervalS: number,
+): number {
+  let offset = start
+  while (offset < end) {
+    const id = bytes[offset]
+    const size = valueSize(bytes, offset + 1, end, kindOf[id])
+    assert(size > 0, 'properties are checked before they are forwarded')
+    const next = offset + 1 + size
+    if (id === PropertyId.MESSAGE_EXPIRY_INTERVAL) {
+      out[at] = id
+      out[at + 1] = messageExpiryIntervalS >>> 24
+      out[at + 2] = messageExpiryIntervalS >>> 16
+      out[at + 3] = messageExpiryIntervalS >>> 8
+      out[at + 4] = messageExpiryIntervalS
+      at += 5
+    } else if (id !== PropertyId.TOPIC_ALIAS) {
+      for (let i = offset; i < next; i++, at++) out[at] = bytes[i]
+    }
+    offset = next
+  }
+  return at
+}
+
+/** Writes the identifier of a subscription that a message matched, and returns the offset after it. */
+// hot: per message
+export function writeSubscriptionIdentifier(out: Uint8Array, at: number, identifier: number): number {
+  assert(identifier > 0, 'subscription identifiers begin at 1')
+  out[at] = PropertyId.SUBSCRIPTION_IDENTIFIER
+  return writeVarint(out, at + 1, identifier)
+}
