@@ -27,7 +27,13 @@ describe('recordings', () => {
 
   test('refuses what is not a recording, naming the line', () => {
     const bad = ['', 'time,value\n', 'timestamp,value\n', 'timestamp,value\n2014-01-01 00:00:00,\n']
-    const rows = ['2014-01-01 00:00:00,1,2', '2014-13-01 00:00:00,1', '2014-01-01,1', '2014-01-01 00:00:00,NaN', '']
+    const rows = [
+      '2014-01-01 00:00:00,1,2',
+      '2014-13-01 00:00:00,1',
+      '2014-01-01,1',
+      '2014-01-01 00:00:00,NaN',
+      '',
+    ]
     for (const text of bad) expect(() => parseRecording(text, 'x.csv')).toThrow(RecordingError)
     for (const row of rows) {
       const text = `timestamp,value\n2014-01-01 00:00:00,1\n${row}\n`
