@@ -1,0 +1,135 @@
+/**
+ * Tumbling windows (10 s and 1 min, five aggregates, first and last) on one thread: every device sends three metrics a
+ * second of event time, devices in random order, so that each message touches other memory. Rows that leave are counted in.
+ */
+import { Prng } from '../base/prng.ts'
+import { TumblingWindows } from '../operators/tumbling-windows.ts'
+import type { Bench, BenchSize, Measure } from './bench.ts'
+
+const METRICS = 3
+const CHUNK_ROWS = 3 * 1024
+const START_MS = 1_700_000_040_000
+const SETTINGS = {
+  widthsMs: [10_000, 60_000],
+  latenessMs: 10_000,
+  idleTimeoutMs: 30_000,
+  aheadGuardMs: 300_000,
+}
+
+/** One second of a fleet: a message of each device. */
+interface FleetSecond {
+  series: Int32Array
+  phaseMs: Float64Array
+  tsMs: Float64Array
+  value: Float64Array
+}
+
+function makeSecond(seriesCount: number, lateShare: number): FleetSecond {
+  const prng = new Prng(seriesCount)
+  const devices = Int32Array.from({ length: Math.ceil(seriesCount / METRICS) }, (_, index) => index)
+  for (let i = devices.length - 1; i > 0; i--) {
+    const other = prng.between(0, i)
+    const device = devices[i]
+    devices[i] = devices[other]
+    devices[other] = device
+  }
+  const rows = devices.length * METRICS
+  const series = new Int32Array(rows)
+  const phaseMs = new Float64Array(rows)
+  const value = new Float64Array(rows)
+  for (let row = 0; row < rows; row++) {
+    const device = Math.floor(row / METRICS)
+    series[row] = devices[device] * METRICS + (row % METRICS)
+    phaseMs[row] = row % METRICS === 0 ? prng.between(0, 999) : phaseMs[row - 1]
+    if (row % METRICS === 0 && prng.unit() < lateShare) phaseMs[row] -= prng.between(1000, 15_000)
+    value[row] = Math.round(prng.normal() * 1000) / 100
+  }
+  return { series, phaseMs, tsMs: new Float64Array(rows), value }
+}
+
+interface Load {
+  seriesCount: number
+  /** Seconds of event time before measuring, and in each of the measured cycles. */
+  warmupSeconds: number
+  cycleSeconds: number
+  cycles: number
+  lateShare?: number
+}
+
+interface Figures {
+  nsPerReading: number
+  secondMsMax: number
+  tickMsMax: number
+  flushMs: number
+  rows: number
+}
+
+/** The best cycle's cost per reading, ticks included; a cycle is a minute at full size, so that it has every closing in it. */
+function measure(load: Load): Figures {
+  const second = makeSecond(load.seriesCount, load.lateShare ?? 0)
+  const windows = new TumblingWindows(SETTINGS)
+  const figures: Figures = { nsPerReading: Infinity, secondMsMax: 0, tickMsMax: 0, flushMs: 0, rows: 0 }
+  let nowMs = START_MS
+  const runSeconds = (seconds: number): number => {
+    let totalMs = 0
+    for (let i = 0; i < seconds; i++, nowMs += 1000) {
+      const pushMs = pushSecond(windows, second, nowMs, figures)
+      const startMs = performance.now()
+      windows.tick(nowMs + 1000)
+      const tickMs = performance.now() - startMs
+      figures.tickMsMax = Math.max(figures.tickMsMax, tickMs)
+      figures.secondMsMax = Math.max(figures.secondMsMax, pushMs)
+      totalMs += pushMs + tickMs
+    }
+    return totalMs
+  }
+  runSeconds(load.warmupSeconds)
+  figures.secondMsMax = figures.tickMsMax = 0
+  for (let cycle = 0; cycle < load.cycles; cycle++) {
+    const ns = (runSeconds(load.cycleSeconds) * 1e6) / (load.cycleSeconds * second.series.length)
+    figures.nsPerReading = Math.min(figures.nsPerReading, ns)
+  }
+  const startMs = performance.now()
+  windows.flush()
+  figures.flushMs = performance.now() - startMs
+  return figures
+}
+
+/** Milliseconds it took to push the second that starts at `nowMs`; making its times is not in it. */
+function pushSecond(windows: TumblingWindows, second: FleetSecond, nowMs: number, figures: Figures): number {
+  const { series, phaseMs, tsMs, value } = second
+  for (let row = 0; row < tsMs.length; row++) tsMs[row] = nowMs + phaseMs[row]
+  const startMs = performance.now()
+  for (let row = 0; row < series.length; row += CHUNK_ROWS) {
+    windows.push(series, tsMs, value, nowMs + 1000, row, Math.min(row + CHUNK_ROWS, series.length))
+    figures.rows += windows.closed.count
+    windows.closed.clear()
+  }
+  return performance.now() - startMs
+}
+
+async function run(size: BenchSize): Promise<Measure[]> {
+  const isFull = size === 'full'
+  const few = { seriesCount: 9_999, warmupSeconds: isFull ? 60 : 12, cycleSeconds: isFull ? 60 : 12 }
+  const small = measure({ ...few, cycles: isFull ? 9 : 1 })
+  const disordered = measure({ ...few, cycles: isFull ? 5 : 1, lateShare: 0.1 })
+  const many = { seriesCount: isFull ? 999_999 : 30_000, warmupSeconds: isFull ? 60 : 3 }
+  const large = measure({ ...many, cycleSeconds: isFull ? 60 : 12, cycles: isFull ? 2 : 1 })
+  return [
+    { name: '10,000 series', value: small.nsPerReading, unit: 'ns/reading', atMost: 60 },
+    {
+      name: '10,000 series, a tenth of the messages late',
+      value: disordered.nsPerReading,
+      unit: 'ns/reading',
+    },
+    { name: '1,000,000 series', value: large.nsPerReading, unit: 'ns/reading', atMost: 120 },
+    { name: '1,000,000 series, longest tick', value: large.tickMsMax, unit: 'ms', atMost: 50 },
+    { name: '1,000,000 series, flush of all panes', value: large.flushMs, unit: 'ms' },
+  ]
+}
+
+export const bench: Bench = {
+  name: 'windows',
+  about: 'readings into tumbling windows of 10 s and 1 min on one thread, three metrics a message',
+  run,
+}

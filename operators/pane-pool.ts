@@ -1,0 +1,151 @@
+/**
+ * Open panes in one block of memory, with a free list; a series chains its panes in order of (level, start).
+ * A pane is named by a number from 1 up, 0 is none. One owner: the shard's thread.
+ *
+ * A record is eleven doubles:  0 startMs  1 n  2 sum  3 min  4 max  5 first  6 firstTsMs  7 last  8 lastTsMs
+ *                              9 touchedMs (engine time of the last addition)  10 two int32: level, next pane
+ */
+import { assert } from '../base/assert.ts'
+
+export const PaneField = {
+  startMs: 0,
+  n: 1,
+  sum: 2,
+  min: 3,
+  max: 4,
+  first: 5,
+  firstTsMs: 6,
+  last: 7,
+  lastTsMs: 8,
+  touchedMs: 9,
+} as const
+
+const STRIDE = 11
+const INT_STRIDE = STRIDE * 2
+const INT_LEVEL = 20
+const INT_NEXT = 21
+
+export class PanePool {
+  /** Panes in use. */
+  count = 0
+  /** The records; stale in locals after `take`. */
+  fields: Float64Array
+  #ints: Int32Array
+  #free = 0
+  #usedMax = 0
+
+  constructor(capacity = 1024) {
+    this.fields = new Float64Array(capacity * STRIDE)
+    this.#ints = new Int32Array(this.fields.buffer)
+  }
+
+  offset(pane: number): number {
+    return pane * STRIDE
+  }
+
+  level(pane: number): number {
+    return this.#ints[pane * INT_STRIDE + INT_LEVEL]
+  }
+
+  next(pane: number): number {
+    return this.#ints[pane * INT_STRIDE + INT_NEXT]
+  }
+
+  setNext(pane: number, next: number): void {
+    this.#ints[pane * INT_STRIDE + INT_NEXT] = next
+  }
+
+  startMs(pane: number): number {
+    return this.fields[pane * STRIDE + PaneField.startMs]
+  }
+
+  /** A pane with nothing in it yet. */
+  take(level: number, startMs: number, next: number): number {
+    let pane = this.#free
+    if (pane !== 0) {
+      this.#free = this.#ints[pane * INT_STRIDE + INT_NEXT]
+    } else {
+      pane = ++this.#usedMax
+      if ((pane + 1) * STRIDE > this.fields.length) this.#grow()
+    }
+    this.count++
+    const fields = this.fields
+    const at = pane * STRIDE
+    fields[at + PaneField.startMs] = startMs
+    fields[at + PaneField.n] = 0
+    fields[at + PaneField.sum] = 0
+    fields[at + PaneField.min] = Number.POSITIVE_INFINITY
+    fields[at + PaneField.max] = Number.NEGATIVE_INFINITY
+    fields[at + PaneField.firstTsMs] = Number.POSITIVE_INFINITY
+    fields[at + PaneField.lastTsMs] = Number.NEGATIVE_INFINITY
+    this.#ints[pane * INT_STRIDE + INT_LEVEL] = level
+    this.#ints[pane * INT_STRIDE + INT_NEXT] = next
+    return pane
+  }
+
+  give(pane: number): void {
+    assert(this.count > 0, 'a pane was given back twice')
+    this.count--
+    this.#ints[pane * INT_STRIDE + INT_NEXT] = this.#free
+    this.#free = pane
+  }
+
+  /** Adds the reading in row `row` of the columns. */
+  addReading(pane: number, tsMs: Float64Array, value: Float64Array, row: number): void {
+    const fields = this.fields
+    const at = pane * STRIDE
+    const ts = tsMs[row]
+    const x = value[row]
+    fields[at + PaneField.n] += 1
+    fields[at + PaneField.sum] += x
+    if (x < fields[at + PaneField.min]) fields[at + PaneField.min] = x
+    if (x > fields[at + PaneField.max]) fields[at + PaneField.max] = x
+    lowerFirst(fields, at, ts, x)
+    raiseLast(fields, at, ts, x)
+  }
+
+  /** Merges the pane `from` into `into`. */
+  addPane(into: number, from: number): void {
+    const fields = this.fields
+    const at = into * STRIDE
+    const source = from * STRIDE
+    fields[at + PaneField.n] += fields[source + PaneField.n]
+    fields[at + PaneField.sum] += fields[source + PaneField.sum]
+    const min = fields[source + PaneField.min]
+    const max = fields[source + PaneField.max]
+    if (min < fields[at + PaneField.min]) fields[at + PaneField.min] = min
+    if (max > fields[at + PaneField.max]) fields[at + PaneField.max] = max
+    lowerFirst(fields, at, fields[source + PaneField.firstTsMs], fields[source + PaneField.first])
+    raiseLast(fields, at, fields[source + PaneField.lastTsMs], fields[source + PaneField.last])
+  }
+
+  /** Forgets all panes, keeps the memory. */
+  clear(): void {
+    this.count = 0
+    this.#free = 0
+    this.#usedMax = 0
+  }
+
+  #grow(): void {
+    const fields = new Float64Array(this.fields.length * 2)
+    fields.set(this.fields)
+    this.fields = fields
+    this.#ints = new Int32Array(fields.buffer)
+  }
+}
+
+export function lowerFirst(fields: Float64Array, at: number, ts: number, x: number): void {
+  const firstTs = fields[at + PaneField.firstTsMs]
+  if (ts < firstTs || (ts === firstTs && x < fields[at + PaneField.first])) {
+    fields[at + PaneField.firstTsMs] = ts
+    fields[at + PaneField.first] = x
+  }
+}
+
+export function raiseLast(fields: Float64Array, at: number, ts: number, x: number): void {
+  const lastTs = fields[at + PaneField.lastTsMs]
+  if (ts > lastTs || (ts === lastTs && x > fields[at + PaneField.last])) {
+    fields[at + PaneField.lastTsMs] = ts
+    fields[at + PaneField.last] = x
+  }
+}

@@ -1,0 +1,353 @@
+import { describe, expect, test } from 'vitest'
+import { Prng } from '../base/prng.ts'
+import { DOUBLE_COLUMNS, type PaneRows } from './pane-rows.ts'
+import { type TumblingSettings, TumblingWindows } from './tumbling-windows.ts'
+
+interface Reading {
+  series: number
+  ts: number
+  value: number
+}
+type Step = { arrivalMs: number; readings: Reading[] } | { tickMs: number } | { gapMs: number }
+/** series, window, then the columns of doubles. */
+type Row = number[]
+interface Pane {
+  n: number
+  sum: number
+  sumOfSizes: number
+  min: number
+  max: number
+  first: number
+  firstTs: number
+  last: number
+  lastTs: number
+}
+
+function takeRows(closed: PaneRows, into: Row[]): void {
+  for (let row = 0; row < closed.count; row++) {
+    into.push([
+      closed.series[row],
+      closed.window[row],
+      ...DOUBLE_COLUMNS.map((column) => closed[column][row]),
+    ])
+  }
+  closed.clear()
+}
+
+function pushReadings(windows: TumblingWindows, readings: Reading[], arrivalMs: number): void {
+  const series = Int32Array.from(readings, (reading) => reading.series)
+  const tsMs = Float64Array.from(readings, (reading) => reading.ts)
+  const value = Float64Array.from(readings, (reading) => reading.value)
+  windows.push(series, tsMs, value, arrivalMs, 0, readings.length)
+}
+
+/** Plays the steps, flushes at the end, and returns all rows in the order they left. */
+function play(settings: TumblingSettings, steps: Step[]): Row[] {
+  const windows = new TumblingWindows(settings)
+  const rows: Row[] = []
+  for (const step of steps) {
+    if ('readings' in step) pushReadings(windows, step.readings, step.arrivalMs)
+    else if ('tickMs' in step) windows.tick(step.tickMs)
+    else windows.gap(step.gapMs)
+    takeRows(windows.closed, rows)
+  }
+  windows.flush()
+  takeRows(windows.closed, rows)
+  expect(windows.stats).toMatchObject({ openPanes: 0, series: 0 })
+  return rows
+}
+
+const isBefore = (ts: number, x: number, otherTs: number, other: number) =>
+  ts < otherTs || (ts === otherTs && x < other)
+
+function mergeInto(panes: Map<string, Pane>, key: string, pane: Pane): void {
+  const into = panes.get(key)
+  if (into === undefined) {
+    panes.set(key, { ...pane })
+    return
+  }
+  into.n += pane.n
+  into.sum += pane.sum
+  into.sumOfSizes += pane.sumOfSizes
+  into.min = Math.min(into.min, pane.min)
+  into.max = Math.max(into.max, pane.max)
+  if (isBefore(pane.firstTs, pane.first, into.firstTs, into.first)) {
+    into.first = pane.first
+    into.firstTs = pane.firstTs
+  }
+  if (isBefore(into.lastTs, into.last, pane.lastTs, pane.last)) {
+    into.last = pane.last
+    into.lastTs = pane.lastTs
+  }
+}
+
+function mergeRows(rows: Row[]): Map<string, Pane> {
+  const panes = new Map<string, Pane>()
+  for (const [series, window, startMs, n, sum, min, max, first, firstTs, last, lastTs] of rows) {
+    const pane = { n, sum, sumOfSizes: 0, min, max, first, firstTs, last, lastTs }
+    mergeInto(panes, `${series} ${window} ${startMs}`, pane)
+  }
+  return panes
+}
+
+/** What the panes of all readings are, whatever the order they came in. */
+function computeAtOnce(steps: Step[], widthsMs: readonly number[]): Map<string, Pane> {
+  const panes = new Map<string, Pane>()
+  for (const step of steps) {
+    if (!('readings' in step)) continue
+    for (const { series, ts, value } of step.readings) {
+      if (!Number.isFinite(value) || Number.isNaN(new Date(ts).getTime())) continue
+      for (const [window, width] of widthsMs.entries()) {
+        // Whole milliseconds below ts, so that the division by the width is exact arithmetic.
+        const startMs = Number(
+          (BigInt(Math.floor(ts)) - modulo(BigInt(Math.floor(ts)), BigInt(width))).toString(),
+        )
+        const sumOfSizes = Math.abs(value)
+        const pane = {
+          n: 1,
+          sum: value,
+          sumOfSizes,
+          min: value,
+          max: value,
+          first: value,
+          firstTs: ts,
+          last: value,
+          lastTs: ts,
+        }
+        mergeInto(panes, `${series} ${window} ${startMs}`, pane)
+      }
+    }
+  }
+  return panes
+}
+
+const modulo = (a: bigint, b: bigint) => ((a % b) + b) % b
+
+function expectSamePanes(got: Map<string, Pane>, expected: Map<string, Pane>, seed: number): void {
+  const wrong: string[] = []
+  for (const [key, pane] of expected) {
+    const other = got.get(key)
+    const tolerance = pane.n * 2 ** -52 * pane.sumOfSizes
+    const { sum: _s, sumOfSizes: _z, ...exact } = pane
+    if (
+      other === undefined ||
+      Math.abs(other.sum - pane.sum) > tolerance ||
+      Object.entries(exact).some(([name, value]) => other[name as keyof Pane] !== value)
+    ) {
+      wrong.push(`seed ${seed}, pane ${key}: ${JSON.stringify(other)} is not ${JSON.stringify(pane)}`)
+    }
+  }
+  expect(wrong).toEqual([])
+  expect(got.size, `seed ${seed}`).toBe(expected.size)
+}
+
+const WIDTHS = [
+  [10_000, 60_000],
+  [1000],
+  [60_000, 10_000, 30_000, 20_000],
+  [10_000, 15_000, 30_000, 45_000],
+  [7, 49, 5],
+]
+const BASE_MS = 1_700_000_000_000
+
+function makeSettings(prng: Prng): TumblingSettings {
+  const pick = <T>(list: T[]): T => list[prng.between(0, list.length - 1)]
+  return {
+    widthsMs: pick(WIDTHS),
+    latenessMs: pick([0, 3, 5000, 10_000, 61_000]),
+    idleTimeoutMs: pick([0, 5000, 30_000]),
+    aheadGuardMs: pick([0, 20_000, 300_000]),
+    panesMax: pick([1, 7, 200, 4_000_000]),
+  }
+}
+
+/** How a series tells the time, given the true one. */
+const CLOCKS: ((trueMs: number, prng: Prng) => number)[] = [
+  (trueMs) => trueMs,
+  (trueMs, prng) => trueMs - prng.between(0, 25_000),
+  (trueMs, prng) => trueMs - prng.between(0, 3_600_000),
+  (trueMs) => trueMs + 86_400_000,
+  (trueMs) => trueMs - 86_400_000 + (trueMs - BASE_MS) * 50,
+  (trueMs, prng) => trueMs - BASE_MS - prng.between(0, 40_000),
+  (trueMs, prng) => 8.6e15 + prng.between(0, 100_000) + (trueMs - BASE_MS),
+  (_, prng) => -8.63e15 + prng.between(0, 100_000),
+  (trueMs) => Math.floor(trueMs / 30_000) * 30_000,
+  (trueMs, prng) => trueMs + prng.unit(),
+  (trueMs, prng) => (prng.unit() < 0.1 ? trueMs + prng.between(0, 600_000) : trueMs),
+  (trueMs, prng) => (prng.unit() < 0.01 ? pickOddTime(prng) : trueMs),
+]
+
+function pickOddTime(prng: Prng): number {
+  return [Number.NaN, Infinity, -Infinity, 1e300, 0, -0, 8.64e15, -8.64e15, -1e-7][prng.between(0, 8)]
+}
+
+function pickValue(prng: Prng): number {
+  const kind = prng.between(0, 19)
+  if (kind === 0) return [Number.NaN, Infinity, -Infinity][prng.between(0, 2)]
+  if (kind < 8) return prng.between(-3, 3)
+  return prng.normal() * 10 ** prng.between(-5, 9)
+}
+
+function makeSteps(prng: Prng, count: number): Step[] {
+  const seriesCount = prng.between(1, 24)
+  const clocks = Array.from({ length: seriesCount }, () => CLOCKS[prng.between(0, CLOCKS.length - 1)])
+  const steps: Step[] = []
+  let nowMs = BASE_MS
+  for (let step = 0; step < count; step++) {
+    const kind = prng.unit()
+    nowMs += kind < 0.01 ? prng.between(10_000, 200_000) : prng.between(0, 2000)
+    if (kind < 0.005) steps.push({ gapMs: prng.between(0, 100_000) })
+    else if (kind < 0.1) steps.push({ tickMs: nowMs })
+    else {
+      const readings = Array.from({ length: prng.between(0, 12) }, () => {
+        const series = prng.between(0, seriesCount - 1)
+        return { series, ts: clocks[series](nowMs, prng), value: pickValue(prng) }
+      })
+      if (prng.unit() < 0.1) readings.push(...readings.slice(0, 3))
+      steps.push({ arrivalMs: nowMs, readings })
+    }
+  }
+  return steps
+}
+
+describe('any stream', () => {
+  const seeds = Array.from({ length: 120 }, (_, index) => index + 1)
+
+  test('its rows merge to what a batch computes', () => {
+    for (const seed of seeds) {
+      const prng = new Prng(seed)
+      const settings = makeSettings(prng)
+      const steps = makeSteps(prng, 400)
+      expectSamePanes(mergeRows(play(settings, steps)), computeAtOnce(steps, settings.widthsMs), seed)
+    }
+  })
+
+  test('other ticks and gaps make other rows that merge to the same', () => {
+    for (const seed of seeds.slice(0, 40)) {
+      const prng = new Prng(seed)
+      const settings = makeSettings(prng)
+      const steps = makeSteps(prng, 300)
+      const otherSteps = steps.flatMap((step) => {
+        if (!('readings' in step)) return []
+        return prng.unit() < 0.3 ? [step, { tickMs: step.arrivalMs + prng.between(0, 90_000) }] : [step]
+      })
+      expectSamePanes(mergeRows(play(settings, otherSteps)), computeAtOnce(steps, settings.widthsMs), seed)
+    }
+  })
+
+  test('how it is cut into pushes changes no row of a width', () => {
+    for (const seed of seeds.slice(0, 40)) {
+      const prng = new Prng(seed)
+      const settings = { ...makeSettings(prng), panesMax: 4_000_000 }
+      const steps = makeSteps(prng, 300)
+      const cut = steps.flatMap((step): Step[] =>
+        'readings' in step ? step.readings.map((reading) => ({ ...step, readings: [reading] })) : [step],
+      )
+      const whole = play(settings, steps)
+      const pieces = play(settings, cut)
+      for (const window of settings.widthsMs.keys()) {
+        const ofWindow = (rows: Row[]) => rows.filter((row) => row[1] === window)
+        expect(ofWindow(pieces), `seed ${seed}`).toEqual(ofWindow(whole))
+      }
+    }
+  })
+
+  test('a replay gives the same rows in the same order', () => {
+    for (const seed of seeds.slice(0, 20)) {
+      const prng = new Prng(seed)
+      const settings = makeSettings(prng)
+      const steps = makeSteps(prng, 300)
+      const bytes = (rows: Row[]) => Buffer.from(Float64Array.from(rows.flat()).buffer)
+      expect(bytes(play(settings, steps)).equals(bytes(play(settings, steps))), `seed ${seed}`).toBe(true)
+    }
+  })
+
+  test('flushing piece by piece, and going on after it, loses nothing', () => {
+    for (const seed of seeds.slice(0, 20)) {
+      const prng = new Prng(seed)
+      const settings = makeSettings(prng)
+      const windows = new TumblingWindows(settings)
+      const rows: Row[] = []
+      const steps = makeSteps(prng, 300)
+      for (const step of steps) {
+        if ('readings' in step) pushReadings(windows, step.readings, step.arrivalMs)
+        if (prng.unit() < 0.03) while (!windows.flush(3)) takeRows(windows.closed, rows)
+        takeRows(windows.closed, rows)
+      }
+      windows.flush()
+      takeRows(windows.closed, rows)
+      expectSamePanes(mergeRows(rows), computeAtOnce(steps, settings.widthsMs), seed)
+    }
+  })
+})
+
+test('a series a day ahead, and one in 1970, change nothing for the others', () => {
+  const settings = {
+    widthsMs: [10_000, 60_000],
+    latenessMs: 10_000,
+    idleTimeoutMs: 30_000,
+    aheadGuardMs: 300_000,
+  }
+  for (let seed = 1; seed <= 20; seed++) {
+    const steps = makeSteps(new Prng(seed), 400)
+    const strays = (nowMs: number): Reading[] => [
+      { series: 30, ts: nowMs + 86_400_000, value: 1 },
+      { series: 31, ts: nowMs - BASE_MS, value: 2 },
+    ]
+    const disturbed = steps.map((step) =>
+      'readings' in step ? { ...step, readings: [...strays(step.arrivalMs), ...step.readings] } : step,
+    )
+    const others = play(settings, disturbed).filter((row) => row[0] < 30)
+    expect(others, `seed ${seed}`).toEqual(play(settings, steps))
+  }
+})
+
+describe('in order', () => {
+  test('each pane leaves once, with the very reading that brings the watermark to its end', () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const prng = new Prng(seed)
+      const settings = {
+        ...makeSettings(prng),
+        idleTimeoutMs: 1_000_000,
+        aheadGuardMs: 0,
+        panesMax: 4_000_000,
+      }
+      const windows = new TumblingWindows(settings)
+      const open = new Map<string, number>()
+      for (let ts = prng.between(-50_000, 50_000), i = 0; i < 1500; i++) {
+        windows.tick(ts)
+        pushReadings(windows, [{ series: 1, ts, value: i }], ts)
+        const rows: Row[] = []
+        takeRows(windows.closed, rows)
+        const due: string[] = []
+        for (const [key, endMs] of open) if (endMs + settings.latenessMs <= ts) due.push(key)
+        expect(rows.map((row) => `${row[1]} ${row[2]}`).sort(), `seed ${seed}`).toEqual(due.sort())
+        for (const key of due) open.delete(key)
+        for (const [window, width] of settings.widthsMs.entries()) {
+          const startMs = Math.floor(ts / width) * width + 0
+          open.set(`${window} ${startMs}`, startMs + width)
+        }
+        expect(windows.stats, `seed ${seed}`).toMatchObject({ late: 0, ahead: 0, skipped: 0 })
+        ts += prng.unit() < 0.02 ? prng.between(0, 100_000) : prng.between(0, (3 * settings.widthsMs[0]) / 10)
+      }
+    }
+  })
+
+  test('narrow panes leave before the wide one they are in', () => {
+    const settings = { widthsMs: [60_000, 10_000], latenessMs: 0, idleTimeoutMs: 1000, aheadGuardMs: 0 }
+    const rows = play(settings, [
+      {
+        arrivalMs: 130_000,
+        readings: [5000, 15_000, 55_000, 130_000].map((ts) => ({ series: 0, ts, value: 1 })),
+      },
+    ])
+    expect(rows.map((row) => row.slice(1, 4))).toEqual([
+      [1, 0, 1],
+      [1, 10_000, 1],
+      [1, 50_000, 1],
+      [0, 0, 3],
+      [1, 130_000, 1],
+      [0, 120_000, 1],
+    ])
+  })
+})
