@@ -1,0 +1,118 @@
+/**
+ * What all connections of one gateway share. Owner: the gateway's thread. Time stands still within one read or step: it is
+ * read by `setTime` and by nobody else.
+ */
+import type { Clock } from '../../base/clock.ts'
+import { RECORD_HEADER_SIZE_BYTES } from '../../codecs/journal/record.ts'
+import { AckFields } from '../../codecs/mqtt/ack.ts'
+import { Frames } from '../../codecs/mqtt/frame.ts'
+import { PublishFields } from '../../codecs/mqtt/publish.ts'
+import type { LimitsConfig, StreamConfig } from '../config.ts'
+import type { Doorbell } from '../ring/doorbell.ts'
+import type { CloseReason } from './close-reason.ts'
+import { GatewayCounters } from './gateway-counters.ts'
+import { type LaneUser, ShardLane } from './shard-lane.ts'
+import { TopicRouter } from './topic-router.ts'
+
+const FRAMES_PER_CUT = 256
+const ACK_BUFFER_SIZE_BYTES = 16 << 10
+/** With a ring full for this long, new clients are turned away. */
+const BUSY_AFTER_MS = 1000
+
+export interface GatewayOptions {
+  index: number
+  rings: readonly SharedArrayBuffer[]
+  shardBells: readonly Doorbell[]
+  streams: readonly StreamConfig[]
+  limits: LimitsConfig
+  clock: Clock
+  /** A monotonic clock, microseconds; only for measuring. */
+  elapsedUs: () => number
+  /** The next of the engine-wide connection numbers. */
+  takeNumber: () => number
+}
+
+/** A connection, as far as the gateway's sweep and takeovers know it. */
+export interface Client extends LaneUser {
+  /** Its place in the order of all connections; 0 before CONNECT. */
+  readonly number: number
+  /** Nothing is left to be acknowledged. */
+  readonly isSettled: boolean
+  /** Once a second. */
+  sweep(): void
+  end(reason: CloseReason): void
+}
+
+export class GatewayContext {
+  readonly index: number
+  readonly lanes: readonly ShardLane[]
+  readonly durable: Int32Array
+  readonly router: TopicRouter
+  readonly counters = new GatewayCounters()
+  readonly limits: LimitsConfig
+  readonly takeNumber: () => number
+  /** A whole packet, bytes: what the config allows and a ring takes. */
+  readonly packetSizeBytesMax: number
+  /** All that are open. */
+  readonly clients = new Set<Client>()
+  /** Those with a client identifier. */
+  readonly clientsById = new Map<string, Client>()
+  readonly frames = new Frames(FRAMES_PER_CUT)
+  readonly publishFields = new PublishFields()
+  readonly ackFields = new AckFields()
+  /** PUBACKs are written here; replaced when a transport has kept it. */
+  ackBuffer = new Uint8Array(ACK_BUFFER_SIZE_BYTES)
+  readonly startMs: number
+  nowMs = 0
+  nowUs = 0
+  /** Seconds that have been swept: keep-alive is counted in these, so that a clock's jump ends no connection. */
+  tick = 0
+  isDraining = false
+  #clock: Clock
+  #elapsedUs: () => number
+
+  constructor(options: GatewayOptions) {
+    this.index = options.index
+    this.limits = options.limits
+    this.takeNumber = options.takeNumber
+    this.#clock = options.clock
+    this.#elapsedUs = options.elapsedUs
+    this.setTime()
+    this.startMs = this.nowMs
+    const durable = new Int32Array(options.rings.length)
+    this.durable = durable
+    this.lanes = options.rings.map(
+      (ring, shard) => new ShardLane(shard, ring, options.shardBells[shard], durable),
+    )
+    this.router = new TopicRouter(options.streams, options.rings.length)
+    const recordSizeMax = Math.min(...this.lanes.map((lane) => lane.producer.recordSizeMax))
+    this.packetSizeBytesMax = Math.min(
+      options.limits.packetSizeBytesMax,
+      recordSizeMax - RECORD_HEADER_SIZE_BYTES,
+    )
+  }
+
+  // hot: per batch
+  setTime(): void {
+    this.nowMs = this.#clock.nowMs()
+    this.nowUs = this.#elapsedUs() >>> 0
+    this.counters.nowUs = this.nowUs
+  }
+
+  /** At the end of a socket read: shows the shards what it brought. */
+  // hot: per batch
+  endRead(user: LaneUser): void {
+    const { lanes } = this
+    for (let shard = 0; shard < lanes.length; shard++) lanes[shard].endRead(user)
+  }
+
+  /** The rings have been full for too long to take in new clients. */
+  get isBusy(): boolean {
+    return this.lanes.some(({ fullSinceMs }) => fullSinceMs >= 0 && this.nowMs - fullSinceMs > BUSY_AFTER_MS)
+  }
+
+  /** Gives up the acknowledgements' buffer to a transport that keeps it. */
+  replaceAckBuffer(): void {
+    this.ackBuffer = new Uint8Array(ACK_BUFFER_SIZE_BYTES)
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The gateway as a step machine: sockets are Transports, time is handed in, `step` does what other threads have made
+ * possible. Owner: the gateway's thread. gateway.ts hosts it in a real one.
+ */
+import { CloseReasons } from './close-reason.ts'
+import { GatewayContext, type GatewayOptions } from './gateway-context.ts'
+import type { GatewayStatus } from './gateway-counters.ts'
+import { MqttConnection } from './mqtt-connection.ts'
+import type { Transport } from './transport.ts'
+
+const SWEEP_INTERVAL_MS = 1000
+
+export class Gateway {
+  readonly context: GatewayContext
+  #sweptMs: number
+
+  constructor(options: GatewayOptions) {
+    this.context = new GatewayContext(options)
+    this.#sweptMs = this.context.nowMs
+  }
+
+  /** Takes in an MQTT byte stream; null when there are too many connections, and the caller closes it. */
+  accept(transport: Transport): MqttConnection | null {
+    const { context } = this
+    if (!context.isDraining && context.clients.size < context.limits.connectionsMax) {
+      return new MqttConnection(context, transport)
+    }
+    context.counters.connectsRefused++
+    context.counters.disconnected(
+      context.isDraining ? CloseReasons.draining : CloseReasons.tooManyConnections,
+    )
+    return null
+  }
+
+  /** Does what has become possible; true when there was something. Call it when the bell rings and once a second. */
+  // hot: per batch
+  step(): boolean {
+    const { context } = this
+    const { lanes } = context
+    context.setTime()
+    let hasMoved = false
+    for (let shard = 0; shard < lanes.length; shard++) if (lanes[shard].refresh()) hasMoved = true
+    if (hasMoved) for (let shard = 0; shard < lanes.length; shard++) lanes[shard].settle()
+    if (Math.abs(context.nowMs - this.#sweptMs) >= SWEEP_INTERVAL_MS) this.#sweep()
+    return hasMoved
+  }
+
+  status(): GatewayStatus {
+    return this.context.counters.status(this.context.index)
+  }
+
+  /** Takes nothing more in; what was taken is still acknowledged. */
+  beginDrain(): void {
+    this.context.isDraining = true
+  }
+
+  /** Everything taken is acknowledged. */
+  get isDrained(): boolean {
+    for (const client of this.context.clients) if (!client.isSettled) return false
+    return true
+  }
+
+  /** Ends all connections; clients of MQTT 5 are told that the server shuts down. */
+  endAll(): void {
+    for (const client of this.context.clients) client.end(CloseReasons.draining)
+  }
+
+  #sweep(): void {
+    const { context } = this
+    this.#sweptMs = context.nowMs
+    context.tick++
+    context.counters.turnSecond()
+    for (const client of context.clients) client.sweep()
+  }
+}

@@ -1,0 +1,123 @@
+/** What a gateway counts, and how long its acknowledgements took. Owner: the gateway's thread; `status` leaves it as plain data. */
+import { build, encodeIntoCompressedBase64, type Histogram } from 'hdr-histogram-js'
+import type { LatencySink } from './ack-queue.ts'
+import type { CloseReason } from './close-reason.ts'
+
+const LATENCY_US_MAX = 60_000_000
+
+export interface LatencySummary {
+  count: number
+  p50: number
+  p99: number
+  p999: number
+  max: number
+}
+
+/** Plain numbers; all but those marked "now" only ever grow. */
+export interface GatewayStatus {
+  index: number
+  /** Now. */
+  connections: number
+  connectsAccepted: number
+  connectsRefused: number
+  /** By QoS. */
+  messagesReceived: [number, number]
+  bytesReceived: number
+  recordsWritten: number
+  acknowledged: number
+  /** Messages of topics that no stream takes. */
+  unmatched: number
+  delivered: number
+  deliveryDropped: number
+  disconnectsByReason: Record<string, number>
+  /** Now: connections that are not read because a ring is full or too much is unacknowledged. */
+  pausedConnections: number
+  /** From a message's socket read to its PUBACK's write, microseconds: the last whole second. */
+  pubackLatencyUs: LatencySummary
+  /** Since the start: a summary, and the HdrHistogram (V2, compressed, base64) for those who add several up. */
+  pubackLatencyUsTotal: LatencySummary & { histogram: string }
+}
+
+export class GatewayCounters implements LatencySink {
+  connections = 0
+  connectsAccepted = 0
+  connectsRefused = 0
+  messagesQos0 = 0
+  messagesQos1 = 0
+  bytesReceived = 0
+  recordsWritten = 0
+  acknowledged = 0
+  unmatched = 0
+  delivered = 0
+  deliveryDropped = 0
+  pausedConnections = 0
+  /** The time of the present step, microseconds, modulo 2^32. */
+  nowUs = 0
+  #disconnects = new Map<string, number>()
+  #present = latencyHistogram()
+  #total = latencyHistogram()
+  #lastSecond: LatencySummary = summarize(this.#present)
+
+  disconnected(reason: CloseReason): void {
+    this.#disconnects.set(reason.name, (this.#disconnects.get(reason.name) ?? 0) + 1)
+  }
+
+  // hot: per batch
+  record(arrivalUs: number, count: number): void {
+    this.#present.recordValueWithCount(Math.min((this.nowUs - arrivalUs) >>> 0, LATENCY_US_MAX), count)
+  }
+
+  /** Once a second. */
+  turnSecond(): void {
+    this.#lastSecond = summarize(this.#present)
+    this.#total.add(this.#present)
+    this.#present.reset()
+  }
+
+  status(index: number): GatewayStatus {
+    const total = latencyHistogram()
+    total.add(this.#total)
+    total.add(this.#present)
+    return {
+      index,
+      connections: this.connections,
+      connectsAccepted: this.connectsAccepted,
+      connectsRefused: this.connectsRefused,
+      messagesReceived: [this.messagesQos0, this.messagesQos1],
+      bytesReceived: this.bytesReceived,
+      recordsWritten: this.recordsWritten,
+      acknowledged: this.acknowledged,
+      unmatched: this.unmatched,
+      delivered: this.delivered,
+      deliveryDropped: this.deliveryDropped,
+      disconnectsByReason: Object.fromEntries(this.#disconnects),
+      pausedConnections: this.pausedConnections,
+      pubackLatencyUs: this.#lastSecond,
+      pubackLatencyUsTotal: {
+        ...summarize(total),
+        histogram: encodeIntoCompressedBase64(total),
+      },
+    }
+  }
+}
+
+function latencyHistogram(): Histogram {
+  return build({
+    bitBucketSize: 64,
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: LATENCY_US_MAX,
+    numberOfSignificantValueDigits: 2,
+    autoResize: false,
+    useWebAssembly: false,
+  })
+}
+
+function summarize(histogram: Histogram): LatencySummary {
+  return {
+    count: histogram.totalCount,
+    p50: histogram.getValueAtPercentile(50),
+    p99: histogram.getValueAtPercentile(99),
+    p999: histogram.getValueAtPercentile(99.9),
+    max: histogram.maxValue,
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * What a connection's state machine asks of its socket: TCP, a WebSocket, or a piece of memory in a test. The adapter calls
+ * `receive`, `drained` and `closed` on the connection; the connection calls these.
+ */
+export interface Transport {
+  /** False for a WebSocket, whose reading cannot be stopped: what arrives while paused is then held by the connection. */
+  readonly canPause: boolean
+  /** Bytes written that the peer has not taken. When they come back to 0, `drained` is called. */
+  readonly bufferedBytes: number
+  /** Sends. True when the memory of `bytes` is free again; false when the transport keeps it, for good. */
+  write(bytes: Uint8Array): boolean
+  /** Sends what was written as far as the peer takes it soon, then closes; `code` is for WebSockets. */
+  close(code?: number): void
+  pause(): void
+  resume(): void
+}
