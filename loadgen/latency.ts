@@ -1,5 +1,10 @@
 /** Latencies in whole microseconds, three significant digits, up to ten minutes; HdrHistogram. One owner. */
-import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64, type Histogram } from 'hdr-histogram-js'
+import {
+  build,
+  decodeFromCompressedBase64,
+  encodeIntoCompressedBase64,
+  type Histogram,
+} from 'hdr-histogram-js'
 
 const LATENCY_US_MAX = 600_000_000
 

@@ -1,0 +1,203 @@
+/**
+ * Compares what a load run sent and what was acknowledged with what ClickHouse holds: every row of `samples`, and every
+ * window of `rollups_merged`. Waits, bounded, for rows on their way. Reads in pages, since a store may limit what one
+ * query returns.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ConnectionOutcome } from './fleet-options.ts'
+import type { LoadRun } from './load.ts'
+import { compareRollups, WINDOWS, type WindowFindings } from './rollup-check.ts'
+import { RowCheck, type RowFindings } from './row-check.ts'
+import { StoreClient } from './store-client.ts'
+import { deviceName, messagesOfDevice, metricName, type TelemetryPlan } from './telemetry.ts'
+import type { Address } from './transport.ts'
+
+export interface VerifyOptions {
+  store: Address
+  /** How long to wait for rows, and then for windows to close. */
+  waitMs?: number
+  rollupsWaitMs?: number
+  /** The engine's allowed lateness: a window is due this long after its end. */
+  latenessMs?: number
+}
+
+export interface VerificationReport {
+  isOk: boolean
+  seconds: number
+  rows: RowFindings
+  windows: WindowFindings[]
+}
+
+const STREAM = 'telemetry'
+const POLL_MS = 500
+const PAGE_ROWS = 250_000
+/** device UInt32, metric UInt8, ts Int64, value Float64. */
+const ROW_SIZE_BYTES = 21
+const NO_DEVICE = 0xffff_ffff
+
+interface Page {
+  /** Devices from .. to, both of them in. */
+  firstDevice: number
+  lastDevice: number
+  /** Message numbers of each device, `to` not in. */
+  fromSeq: number
+  toSeq: number
+}
+
+/** Reads the store until it holds what it must, or the wait is over. Throws LoadError when it cannot be read. */
+export async function verifyLoad(
+  run: Pick<LoadRun, 'plan' | 'outcomes'>,
+  options: VerifyOptions,
+): Promise<VerificationReport> {
+  const startMs = performance.now()
+  const store = new StoreClient(options.store)
+  try {
+    const rows = await verifyRows(store, run.plan, run.outcomes, options.waitMs ?? 30_000)
+    const windows = await verifyWindows(store, run, options)
+    const areWindowsOk = windows.every(({ wrong }) => wrong === 0)
+    const isOk = rows.missing + rows.duplicated + rows.wrong + rows.foreign === 0 && areWindowsOk
+    return { isOk, seconds: (performance.now() - startMs) / 1000, rows, windows }
+  } finally {
+    await store.close()
+  }
+}
+
+async function verifyRows(
+  store: StoreClient,
+  plan: TelemetryPlan,
+  outcomes: ConnectionOutcome[],
+  waitMs: number,
+): Promise<RowFindings> {
+  const deadlineMs = performance.now() + waitMs
+  const target = expectedRows(plan, outcomes)
+  for (;;) {
+    let count = await countRows(store, plan)
+    while (count < target && performance.now() < deadlineMs) {
+      await sleep(POLL_MS)
+      count = await countRows(store, plan)
+    }
+    const findings = await checkRows(store, plan, outcomes)
+    if (findings.missing === 0 || performance.now() > deadlineMs) return findings
+    await sleep(POLL_MS)
+  }
+}
+
+/** How many rows are worth waiting for: those acknowledged, or all where the door acknowledges nothing. */
+function expectedRows(plan: TelemetryPlan, outcomes: ConnectionOutcome[]): number {
+  let acknowledged = 0
+  let sent = 0
+  for (const outcome of outcomes) {
+    acknowledged += outcome.answered - outcome.refused.length + outcome.acknowledgedEarly.length
+    sent += outcome.sent
+  }
+  return (acknowledged > 0 ? acknowledged : sent) * plan.metrics
+}
+
+async function countRows(store: StoreClient, plan: TelemetryPlan): Promise<number> {
+  const query = `SELECT count() AS count FROM millrace.samples WHERE startsWith(device, '${plan.prefix}')`
+  const [row] = await store.rows<{ count: string }>(query)
+  return Number(row.count)
+}
+
+async function checkRows(
+  store: StoreClient,
+  plan: TelemetryPlan,
+  outcomes: ConnectionOutcome[],
+): Promise<RowFindings> {
+  const check = new RowCheck(plan, outcomes)
+  let seen = 0
+  for (const page of pages(plan, outcomes)) {
+    await store.binaryRows(rowsQuery(plan, page), ROW_SIZE_BYTES, (row, at) => {
+      const device = row.getUint32(at, true)
+      const metric = row.getUint8(at + 4) - 1
+      const tsMs = Number(row.getBigInt64(at + 5, true))
+      check.take(device === NO_DEVICE ? -1 : device, metric, tsMs, row.getFloat64(at + 13, true))
+      seen++
+    })
+  }
+  const elsewhere = (await countRows(store, plan)) - seen
+  check.addForeign(
+    Math.max(0, elsewhere),
+    `${elsewhere} rows of the prefix at times or in streams that were not sent`,
+  )
+  return check.finish()
+}
+
+/** Rows of a page; a device or metric that is none of the fleet's, or one with a text, becomes a number that is none. */
+function rowsQuery(plan: TelemetryPlan, page: Page): string {
+  const nameSize = plan.prefix.length + plan.deviceDigits
+  const metrics = Array.from({ length: plan.metrics }, (_, metric) => `'${metricName(metric)}'`)
+  const digits = `toUInt32OrNull(substring(toString(device), ${plan.prefix.length + 1}))`
+  const fromMs = plan.baseMs + page.fromSeq * plan.stepMs
+  const toMs = plan.baseMs + page.toSeq * plan.stepMs
+  return `
+    SELECT if(length(device) = ${nameSize}, ifNull(${digits}, toUInt32(${NO_DEVICE})), toUInt32(${NO_DEVICE})) AS d,
+      toUInt8(if(text = '', indexOf([${metrics.join(', ')}], toString(metric)), 0)) AS m,
+      toUnixTimestamp64Milli(ts) AS t, value
+    FROM millrace.samples
+    WHERE ${deviceCondition(plan, page)}
+      AND ts >= fromUnixTimestamp64Milli(toInt64(${fromMs})) AND ts < fromUnixTimestamp64Milli(toInt64(${toMs}))`
+}
+
+function deviceCondition(plan: TelemetryPlan, page: Pick<Page, 'firstDevice' | 'lastDevice'>): string {
+  const [first, last] = [deviceName(plan, page.firstDevice), deviceName(plan, page.lastDevice)]
+  return `stream = '${STREAM}' AND device >= '${first}' AND device <= '${last}'`
+}
+
+/** All devices and their messages, cut so that a page is expected to hold at most PAGE_ROWS rows. */
+function* pages(plan: TelemetryPlan, outcomes: ConnectionOutcome[]): Generator<Page> {
+  const messages = messagesPerDeviceMax(plan, outcomes)
+  if (messages === 0) return
+  const devicesPerPage = Math.max(1, Math.floor(PAGE_ROWS / (messages * plan.metrics)))
+  const seqsPerPage = Math.max(1, Math.floor(PAGE_ROWS / plan.metrics))
+  for (let firstDevice = 0; firstDevice < plan.devices; firstDevice += devicesPerPage) {
+    const lastDevice = Math.min(plan.devices, firstDevice + devicesPerPage) - 1
+    for (let fromSeq = 0; fromSeq < messages; fromSeq += seqsPerPage) {
+      yield { firstDevice, lastDevice, fromSeq, toSeq: Math.min(messages, fromSeq + seqsPerPage) }
+    }
+  }
+}
+
+function messagesPerDeviceMax(plan: TelemetryPlan, outcomes: ConnectionOutcome[]): number {
+  let most = 0
+  for (const { connection, sent } of outcomes) most = Math.max(most, messagesOfDevice(plan, connection, sent))
+  return most
+}
+
+/** Compares all windows, again and again until none is open or wrong or the wait is over. */
+async function verifyWindows(
+  store: StoreClient,
+  run: Pick<LoadRun, 'plan' | 'outcomes'>,
+  options: VerifyOptions,
+): Promise<WindowFindings[]> {
+  const deadlineMs = performance.now() + (options.rollupsWaitMs ?? 60_000)
+  for (;;) {
+    const windows = await checkWindows(store, run.plan, run.outcomes, options.latenessMs ?? 10_000)
+    const isSettled = windows.every(({ equal, compared }) => equal === compared)
+    if (isSettled || performance.now() > deadlineMs) return windows
+    await sleep(4 * POLL_MS)
+  }
+}
+
+async function checkWindows(
+  store: StoreClient,
+  plan: TelemetryPlan,
+  outcomes: ConnectionOutcome[],
+  latenessMs: number,
+): Promise<WindowFindings[]> {
+  const devicePages = [...pages(plan, outcomes)].filter(({ fromSeq }) => fromSeq === 0)
+  const findings: WindowFindings[] = []
+  for (const { window, widthMs } of WINDOWS) {
+    const sum: WindowFindings = { window, compared: 0, equal: 0, open: 0, wrong: 0, examples: [] }
+    for (const page of devicePages) {
+      const found = await compareRollups(store, deviceCondition(plan, page), window, widthMs, latenessMs)
+      sum.compared += found.compared
+      sum.equal += found.equal
+      sum.open += found.open
+      sum.wrong += found.wrong
+      if (sum.examples.length === 0) sum.examples = found.examples
+    }
+    findings.push(sum)
+  }
+  return findings
+}
