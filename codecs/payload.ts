@@ -1,0 +1,104 @@
+/**
+ * Payload bytes to readings: JSON or MessagePack, told apart by the first byte. One owner: the shard's thread.
+ *
+ * A payload is an object of metrics with an optional time, or an array of such objects. The time is the first present of the
+ * top-level keys `ts`, `t`, `time`, `timestamp`, read as event-time.ts says; the others then are metrics, and null means
+ * no time. Nested values get dotted names (`a.b`, `a.0`), booleans are 0 and 1, strings text readings, null none. Of equal
+ * keys in one object the last counts, as in JSON.parse; names that are equal only once dotted are readings of their own.
+ *
+ * Invariant: a scan that fails leaves the columns as they were, and equal payloads give equal rows whatever came before.
+ */
+import { assert } from '../base/assert.ts'
+import type { ReadingColumns } from './columns.ts'
+import { JsonScanner } from './json/json-scanner.ts'
+import { OVERREAD_BYTES } from './json/number.ts'
+import type { MetricNames } from './metric-names.ts'
+import { MsgpackScanner } from './msgpack/msgpack-scanner.ts'
+import { PAYLOAD_SIZE_BYTES_MAX, PayloadError } from './payload-error.ts'
+import { ObjectRows } from './payload-rows.ts'
+import { ShapeTable } from './payload-shapes.ts'
+
+export { PayloadError, payloadErrorText } from './payload-error.ts'
+
+export class PayloadScanner {
+  /** The shape the last successful scan followed; -1 when the payload was not one object or has none yet. */
+  shape = -1
+  /**
+   * The shape that every object of the last payload had, -1 when there is none: the rows are that shape's metrics over
+   * and over. Good as the next hint for the device.
+   */
+  repeatedShape = -1
+  #shapes: ShapeTable
+  #json: JsonScanner
+  #msgpack: MsgpackScanner
+  #bytes: Uint8Array = new Uint8Array(0)
+  #view: DataView = new DataView(new ArrayBuffer(0))
+  #scratch: Uint8Array = new Uint8Array(256)
+
+  constructor(names: MetricNames) {
+    const rows = new ObjectRows(names)
+    this.#shapes = new ShapeTable()
+    this.#json = new JsonScanner(this.#shapes, rows)
+    this.#msgpack = new MsgpackScanner(this.#shapes, rows)
+  }
+
+  /** The metrics of the rows of a payload with this shape, in their order; the same for ever. Not to be changed. */
+  shapeMetrics(shape: number): Int32Array {
+    return this.#shapes.metrics(shape)
+  }
+
+  /**
+   * Appends the readings in bytes[start, end) to the columns. The hint is the shape of the device's payload before, or -1.
+   * Returns the number of rows appended or a negative PayloadError.
+   */
+  // hot: per message
+  scan(bytes: Uint8Array, start: number, end: number, columns: ReadingColumns, shapeHint: number): number {
+    assert(start >= 0 && start <= end && end <= bytes.length, 'payload: range outside the bytes')
+    if (end - start > PAYLOAD_SIZE_BYTES_MAX) return this.#fail(PayloadError.TOO_LARGE)
+    if (end + OVERREAD_BYTES > bytes.length) return this.#scanCopy(bytes, start, end, columns, shapeHint)
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    }
+    if (isMsgpackContainer(bytes[start])) {
+      const scanner = this.#msgpack
+      const rowCount = scanner.scan(bytes, this.#view, start, end, columns, shapeHint)
+      this.shape = scanner.shape
+      this.repeatedShape = scanner.repeatedShape
+      return rowCount
+    }
+    const scanner = this.#json
+    const rowCount = scanner.scan(bytes, this.#view, start, end, columns, shapeHint)
+    this.shape = scanner.shape
+    this.repeatedShape = scanner.repeatedShape
+    return rowCount
+  }
+
+  /** As scan, for a payload so close to the end of its buffer that the scanners' wide reads would leave it. */
+  #scanCopy(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    columns: ReadingColumns,
+    shapeHint: number,
+  ): number {
+    const sizeBytes = end - start
+    if (sizeBytes + OVERREAD_BYTES > this.#scratch.length) {
+      this.#scratch = new Uint8Array((sizeBytes + OVERREAD_BYTES) * 2)
+    }
+    const scratch = this.#scratch
+    for (let i = 0; i < sizeBytes; i++) scratch[i] = bytes[start + i]
+    return this.scan(scratch, 0, sizeBytes, columns, shapeHint)
+  }
+
+  #fail(error: PayloadError): PayloadError {
+    this.shape = -1
+    this.repeatedShape = -1
+    return error
+  }
+}
+
+/** Whether a MessagePack map or array begins with this byte; no JSON text does. */
+function isMsgpackContainer(byte: number): boolean {
+  return (byte >= 0x80 && byte <= 0x9f) || (byte >= 0xdc && byte <= 0xdf)
+}
