@@ -9,7 +9,13 @@ export interface SubscriptionBounds {
   countMax: number
   /** Levels in a filter. */
   depthMax: number
+  /** Nodes of the trie: what its memory goes with. */
+  nodeCountMax: number
 }
+
+const DEFAULT_BOUNDS: SubscriptionBounds = { countMax: 1_000_000, depthMax: 64, nodeCountMax: 4_000_000 }
+
+const DOLLAR = 0x24
 
 interface Node<T> {
   /** By the level's text; null until there is one. */
@@ -23,17 +29,17 @@ interface Node<T> {
 }
 
 export class SubscriptionIndex<T> {
-  readonly countMax: number
-  readonly depthMax: number
+  readonly bounds: SubscriptionBounds
   /** Changes with every change of the index, so that what was made from a match can be kept until then. */
   version = 0
   /** Subscriptions now held. */
   count = 0
+  /** Nodes below the root. */
+  nodeCount = 0
   #root: Node<T> = emptyNode()
 
-  constructor({ countMax, depthMax }: SubscriptionBounds = { countMax: 1_000_000, depthMax: 64 }) {
-    this.countMax = countMax
-    this.depthMax = depthMax
+  constructor(bounds: Partial<SubscriptionBounds> = {}) {
+    this.bounds = { ...DEFAULT_BOUNDS, ...bounds }
   }
 
   /**
@@ -42,10 +48,10 @@ export class SubscriptionIndex<T> {
    */
   add(filter: string, subscriber: T): boolean {
     const levels = filter.split('/')
-    if (levels.length > this.depthMax) return false
-    const subscribers = this.#find(levels)
-    if (subscribers?.has(subscriber)) return true
-    if (this.count >= this.countMax) return false
+    const { countMax, depthMax, nodeCountMax } = this.bounds
+    if (levels.length > depthMax) return false
+    if (this.#find(levels)?.has(subscriber)) return true
+    if (this.count >= countMax || this.nodeCount + levels.length > nodeCountMax) return false
     this.#make(levels).add(subscriber)
     this.count++
     this.version++
@@ -55,7 +61,8 @@ export class SubscriptionIndex<T> {
   /** Removes a subscriber from a filter; false when it was not there. */
   remove(filter: string, subscriber: T): boolean {
     const levels = filter.split('/')
-    if (levels.length > this.depthMax || !removeFrom(this.#root, levels, 0, subscriber)) return false
+    if (levels.length > this.bounds.depthMax) return false
+    if (!this.#removeFrom(this.#root, levels, 0, subscriber)) return false
     this.count--
     this.version++
     return true
@@ -90,14 +97,14 @@ export class SubscriptionIndex<T> {
         return node.rest
       }
       if (level === '+') {
-        node.plus ??= emptyNode()
+        node.plus ??= this.#newNode()
         node = node.plus
         continue
       }
       node.children ??= new Map()
       let child = node.children.get(level)
       if (child === undefined) {
-        child = emptyNode<T>()
+        child = this.#newNode()
         node.children.set(level, child)
       }
       node = child
@@ -105,9 +112,35 @@ export class SubscriptionIndex<T> {
     node.exact ??= new Set()
     return node.exact
   }
-}
 
-const DOLLAR = 0x24
+  #newNode(): Node<T> {
+    this.nodeCount++
+    return emptyNode()
+  }
+
+  /** Removes below `node` and takes away what has become empty. Recursion is bounded by `depthMax`. */
+  #removeFrom(node: Node<T>, levels: string[], depth: number, subscriber: T): boolean {
+    if (depth === levels.length) {
+      if (!node.exact?.delete(subscriber)) return false
+      if (node.exact.size === 0) node.exact = null
+      return true
+    }
+    const level = levels[depth]
+    if (level === '#') {
+      if (!node.rest?.delete(subscriber)) return false
+      if (node.rest.size === 0) node.rest = null
+      return true
+    }
+    const child = level === '+' ? node.plus : node.children?.get(level)
+    if (!child || !this.#removeFrom(child, levels, depth + 1, subscriber)) return false
+    if (!isEmpty(child)) return true
+    this.nodeCount--
+    if (level === '+') node.plus = null
+    else node.children?.delete(level)
+    if (node.children?.size === 0) node.children = null
+    return true
+  }
+}
 
 function emptyNode<T>(): Node<T> {
   return { children: null, plus: null, exact: null, rest: null }
@@ -145,28 +178,6 @@ function appendEnd<T>(node: Node<T>, into: T[]): void {
 
 function append<T>(subscribers: Set<T>, into: T[]): void {
   for (const subscriber of subscribers) into.push(subscriber)
-}
-
-/** Removes below `node` and takes away what has become empty. Recursion is bounded by `depthMax`. */
-function removeFrom<T>(node: Node<T>, levels: string[], depth: number, subscriber: T): boolean {
-  if (depth === levels.length) {
-    if (!node.exact?.delete(subscriber)) return false
-    if (node.exact.size === 0) node.exact = null
-    return true
-  }
-  const level = levels[depth]
-  if (level === '#') {
-    if (!node.rest?.delete(subscriber)) return false
-    if (node.rest.size === 0) node.rest = null
-    return true
-  }
-  const child = level === '+' ? node.plus : node.children?.get(level)
-  if (!child || !removeFrom(child, levels, depth + 1, subscriber)) return false
-  if (!isEmpty(child)) return true
-  if (level === '+') node.plus = null
-  else node.children?.delete(level)
-  if (node.children?.size === 0) node.children = null
-  return true
 }
 
 function isEmpty<T>(node: Node<T>): boolean {
