@@ -90,7 +90,7 @@ export class AckReader {
     } else if (type === PacketType.disconnect) {
       this.#handler.onDisconnect(end > body ? bytes[body] : 0)
     } else if (type === PacketType.connack) {
-      const connack = readConnack(bytes.slice(start, end), this.#protocol)
+      const connack = end - body < 2 ? null : readConnack(bytes.slice(start, end), this.#protocol)
       if (connack === null) return false
       this.#handler.onConnack(connack)
     }
