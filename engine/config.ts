@@ -65,3 +65,12 @@ export const DEFAULT_CONFIG: MillraceConfig = {
     ringSizeBytes: 16 << 20,
   },
 }
+
+type DeepPartial<T> = {
+  [K in keyof T]?: T[K] extends unknown[] ? T[K] : T[K] extends object ? DeepPartial<T[K]> : T[K]
+}
+
+/** For `export default defineConfig({...})`: gives editors the shape. */
+export function defineConfig(config: DeepPartial<MillraceConfig>): DeepPartial<MillraceConfig> {
+  return config
+}

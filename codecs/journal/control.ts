@@ -1,0 +1,46 @@
+/**
+ * Control records: what a shard writes into its own journal between the messages.
+ *
+ *   MARK          0 u32 size, 4 u8 kind, 5 u8 1 if all windows were closed there, 8 f64 mark,
+ *                 16 f64 position: the batch `mark` ends there
+ *   CONFIRMATION  0 u32 size, 4 u8 kind, 8 f64 mark: ClickHouse has every row of that batch
+ */
+import { RecordKind, type RecordViews } from './record.ts'
+
+export const MARK_SIZE_BYTES = 24
+export const CONFIRMATION_SIZE_BYTES = 16
+
+const FLUSH_BIT = 0x100
+
+export interface Mark {
+  number: number
+  /** Journal position, exclusive, up to which readings belong to this batch or an earlier one. */
+  position: number
+  /** All open windows were closed into this batch. */
+  isFlush: boolean
+}
+
+/** Writes at `offset` (a multiple of 8) and returns the offset behind it. */
+export function writeMark(views: RecordViews, offset: number, mark: Mark): number {
+  views.u32[offset >>> 2] = MARK_SIZE_BYTES
+  views.u32[(offset >>> 2) + 1] = RecordKind.MARK | (mark.isFlush ? FLUSH_BIT : 0)
+  views.f64[(offset >>> 3) + 1] = mark.number
+  views.f64[(offset >>> 3) + 2] = mark.position
+  return offset + MARK_SIZE_BYTES
+}
+
+export function readMark(views: RecordViews, offset: number): Mark {
+  const isFlush = (views.u32[(offset >>> 2) + 1] & FLUSH_BIT) !== 0
+  return { number: views.f64[(offset >>> 3) + 1], position: views.f64[(offset >>> 3) + 2], isFlush }
+}
+
+export function writeConfirmation(views: RecordViews, offset: number, markNumber: number): number {
+  views.u32[offset >>> 2] = CONFIRMATION_SIZE_BYTES
+  views.u32[(offset >>> 2) + 1] = RecordKind.CONFIRMATION
+  views.f64[(offset >>> 3) + 1] = markNumber
+  return offset + CONFIRMATION_SIZE_BYTES
+}
+
+export function readConfirmation(views: RecordViews, offset: number): number {
+  return views.f64[(offset >>> 3) + 1]
+}

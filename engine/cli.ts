@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+/** The command line: picks the command, loads only what that needs, and turns its outcome into an exit code. */
+import { type CommandIo, UsageError } from './cli/command.ts'
+
+const HELP = `millrace: device telemetry in over MQTT and WebSocket, ClickHouse rows out
+
+  millrace start [config.ts]   run the engine
+  millrace query "SQL"         run a query and print a table
+  millrace store               run the embedded ClickHouse alone
+  millrace load                put load on an engine and verify what arrived
+
+millrace COMMAND --help tells the options of one.
+`
+
+type Command = (args: string[], io: CommandIo) => Promise<number>
+
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  start: async () => (await import('./cli/start-command.ts')).startCommand,
+  query: async () => (await import('./cli/query-command.ts')).queryCommand,
+  store: async () => (await import('./cli/store-command.ts')).storeCommand,
+  load: async () => (await import('../loadgen/load-command.ts')).loadCommand,
+}
+
+async function main(args: string[]): Promise<number> {
+  const [name = '--help', ...rest] = args
+  const io: CommandIo = { stdout: process.stdout, stderr: process.stderr, env: process.env }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    io.stdout.write(HELP)
+    return 0
+  }
+  if (!Object.hasOwn(COMMANDS, name)) {
+    io.stderr.write(`millrace: there is no command ${JSON.stringify(name)}; millrace --help lists them\n`)
+    return 2
+  }
+  try {
+    const command = await COMMANDS[name]()
+    return await command(rest, io)
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    io.stderr.write(`millrace ${name}: ${error.message}; millrace ${name} --help tells the options\n`)
+    return 2
+  }
+}
+
+// SQLite, which holds the data directory's lock, is marked experimental in Node 22: the user need not read that.
+process.removeAllListeners('warning')
+process.on('warning', (warning) => {
+  if (warning.name !== 'ExperimentalWarning')
+    process.stderr.write(`millrace: ${warning.name}: ${warning.message}\n`)
+})
+process.exitCode = await main(process.argv.slice(2))

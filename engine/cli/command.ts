@@ -1,0 +1,47 @@
+/** What every command shares: where it writes, and how it reads its options. */
+import { type ParseArgsConfig, parseArgs } from 'node:util'
+import { type Address, parseAddress } from '../address.ts'
+
+export interface CommandIo {
+  stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
+  stderr: NodeJS.WritableStream & { isTTY?: boolean }
+  env: NodeJS.ProcessEnv
+}
+
+/** The user's call is wrong: exit code 2. */
+export class UsageError extends Error {}
+
+export function readOptions<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true, allowNegative: false, strict: true })
+  } catch (error) {
+    throw new UsageError((error as Error).message.replace(/\. To specify.*$/s, '').replace(/\.$/, ''))
+  }
+}
+
+export function addressOption(name: string, text: string): Address {
+  const address = parseAddress(text)
+  if (address === null) throw new UsageError(`--${name} takes HOST:PORT, not ${JSON.stringify(text)}`)
+  return address
+}
+
+export function countOption(name: string, text: string, min: number, max: number): number {
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
+  if (!(count >= min && count <= max))
+    throw new UsageError(`--${name} takes a number from ${min} to ${max}, not ${JSON.stringify(text)}`)
+  return count
+}
+
+const SIZE_UNITS: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 }
+
+/** `512M`, `8G`, `8GiB` or plain bytes. */
+export function sizeOption(name: string, text: string, min: number): number {
+  const parts = /^(\d{1,12})([KMGT]?)(?:i?B)?$/i.exec(text)
+  const sizeBytes = parts === null ? Number.NaN : Number(parts[1]) * SIZE_UNITS[parts[2].toUpperCase()]
+  if (!(sizeBytes >= min)) {
+    throw new UsageError(
+      `--${name} takes a size such as 512M or 8G, at least ${min >> 20}M, not ${JSON.stringify(text)}`,
+    )
+  }
+  return sizeBytes
+}

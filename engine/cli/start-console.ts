@@ -1,0 +1,157 @@
+/** What `millrace start` prints: lines for people, or with --json an event a line. */
+import { formatAddress } from '../address.ts'
+import type { Engine, EngineAddresses } from '../engine.ts'
+import type { EngineStatus } from '../status.ts'
+import type { CommandIo } from './command.ts'
+
+type Fault = { code: string; message: string; isOver: boolean }
+
+export interface StartConsole {
+  ready(engine: Engine): void
+  status(status: EngineStatus): void
+  fault(fault: Fault): void
+  stopping(): void
+  stopped(status: EngineStatus, isDrained: boolean): void
+}
+
+export function createConsole(io: CommandIo, isJson: boolean, isDemo: boolean): StartConsole {
+  return isJson ? new JsonConsole(io) : new TextConsole(io, isDemo)
+}
+
+class JsonConsole implements StartConsole {
+  #io: CommandIo
+
+  constructor(io: CommandIo) {
+    this.#io = io
+  }
+
+  ready({ addresses }: Engine): void {
+    const texts: Record<string, string> = {}
+    for (const [name, address] of listeners(addresses)) {
+      texts[name] = formatAddress(address)
+      this.#emit({ event: 'listening', listener: name, address: texts[name] })
+    }
+    this.#emit({ event: 'ready', ...texts, pid: process.pid })
+  }
+
+  status({ gateways: _gateways, shards: _shards, ...figures }: EngineStatus): void {
+    this.#emit({ event: 'status', ...figures })
+  }
+
+  fault({ code, message, isOver }: Fault): void {
+    this.#emit({ event: 'fault', code, message, isOver })
+  }
+
+  stopping(): void {}
+
+  stopped({ rowsStored }: EngineStatus, isDrained: boolean): void {
+    this.#emit({ event: 'stopped', rowsStored, isDrained })
+  }
+
+  #emit(event: Record<string, unknown>): void {
+    this.#io.stdout.write(`${JSON.stringify(event)}\n`)
+  }
+}
+
+class TextConsole implements StartConsole {
+  #io: CommandIo
+  #isDemo: boolean
+  #last: EngineStatus | null = null
+  #isLineOpen = false
+
+  constructor(io: CommandIo, isDemo: boolean) {
+    this.#io = io
+    this.#isDemo = isDemo
+  }
+
+  ready({ addresses }: Engine): void {
+    const about: Record<string, string> = {
+      mqtt: 'MQTT 3.1.1 and 5.0',
+      ws: 'WebSocket: /mqtt and /ingest/{device}',
+      http: '/healthz, /readyz, /metrics',
+      store: "SQL over ClickHouse's HTTP protocol, read-only",
+    }
+    for (const [name, address] of listeners(addresses)) {
+      this.#line(`${name.padEnd(6)} ${formatAddress(address).padEnd(22)} ${about[name]}`)
+    }
+    this.#line('ready')
+    if (this.#isDemo && addresses.store !== null) this.#suggest(formatAddress(addresses.store))
+  }
+
+  status(status: EngineStatus): void {
+    if (!this.#isDemo && !this.#io.stdout.isTTY) return
+    const last = this.#last
+    this.#last = status
+    if (last === null) return
+    const seconds = Math.max(0.001, (status.uptimeMs - last.uptimeMs) / 1000)
+    const rate = (figure: 'messages' | 'readings') => Math.round((status[figure] - last[figure]) / seconds)
+    this.#statusLine(
+      [
+        `${status.connections} connections`,
+        `${grouped(rate('messages'))} messages/s`,
+        `${grouped(rate('readings'))} readings/s`,
+        `${grouped(status.rowsStored)} rows stored`,
+        `PUBACK p99 ${(status.pubackP99Us / 1000).toFixed(1)} ms`,
+        `backlog ${(status.backlogSizeBytes / 1e6).toFixed(1)} MB`,
+      ].join(' | '),
+    )
+  }
+
+  fault({ message, isOver }: Fault): void {
+    this.#endLine()
+    this.#io.stderr.write(`millrace: ${isOver ? 'over: ' : ''}${message}\n`)
+  }
+
+  stopping(): void {
+    this.#line('draining; press Ctrl-C again to end at once')
+  }
+
+  stopped({ rowsStored }: EngineStatus, isDrained: boolean): void {
+    const rest = isDrained ? '' : '; the rest waits in the journal for the next start'
+    this.#line(`stopped: ${grouped(rowsStored)} rows stored${rest}`)
+  }
+
+  #suggest(store: string): void {
+    this.#line(`
+try   curl http://${store}/ -d 'SELECT device, metric, count(), round(avg(value), 2) AS mean
+        FROM millrace.samples GROUP BY device, metric ORDER BY count() DESC LIMIT 10 FORMAT PrettyCompact'
+or    npx millrace query --store ${store} "SELECT window, count() AS windows, sum(count) AS readings
+        FROM millrace.rollups_merged GROUP BY window"
+`)
+  }
+
+  /** On a terminal one line that is written over; elsewhere a line each. */
+  #statusLine(text: string): void {
+    if (!this.#io.stdout.isTTY) {
+      this.#io.stdout.write(`${text}\n`)
+      return
+    }
+    this.#io.stdout.write(`\r\x1b[K${text.slice(0, (this.#io.stdout.columns ?? 80) - 1)}`)
+    this.#isLineOpen = true
+  }
+
+  #line(text: string): void {
+    this.#endLine()
+    this.#io.stdout.write(`${text}\n`)
+  }
+
+  #endLine(): void {
+    if (this.#isLineOpen) this.#io.stdout.write('\n')
+    this.#isLineOpen = false
+  }
+}
+
+function listeners({ mqtt, webSocket, http, store }: EngineAddresses): [string, EngineAddresses['mqtt']][] {
+  const all: [string, EngineAddresses['store']][] = [
+    ['mqtt', mqtt],
+    ['ws', webSocket],
+    ['http', http],
+    ['store', store],
+  ]
+  return all.flatMap(([name, address]) => (address === null ? [] : [[name, address]]))
+}
+
+/** 1234567 as 1,234,567. */
+function grouped(count: number): string {
+  return count.toLocaleString('en-US')
+}

@@ -1,0 +1,71 @@
+/**
+ * Entry of a worker thread: runs a gateway, a shard, or both. It says what it does to the main thread and does what that
+ * asks for. A fault that nobody expected ends the thread, and with it the engine; the journal is the way back.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
+import { systemClock } from '../base/clock.ts'
+import {
+  type GatewayControl,
+  type GatewayReport,
+  type GatewaySetup,
+  startGateway,
+} from './gateway/gateway.ts'
+import { type ShardControl, type ShardReport, type ShardSetup, startShard } from './shard/shard-thread.ts'
+
+export interface WorkerSetup {
+  gateway: Omit<GatewaySetup, 'clock'> | null
+  shard: ShardSetup | null
+}
+
+export type WorkerRequest =
+  | { kind: 'drainGateway' }
+  | { kind: 'drainShard'; timeoutMs: number }
+  | { kind: 'stop' }
+
+export type WorkerReport =
+  | { role: 'gateway'; report: GatewayReport }
+  | { role: 'shard'; report: ShardReport }
+  | { role: 'worker'; report: { kind: 'done'; request: WorkerRequest['kind']; isDrained: boolean } }
+
+const STATUS_INTERVAL_MS = 1000
+
+assert(parentPort !== null, 'engine-worker.ts is the entry of a worker thread')
+const port = parentPort
+const setup = workerData as WorkerSetup
+const send = (message: WorkerReport) => port.postMessage(message)
+
+const shard: ShardControl | null =
+  setup.shard === null ? null : startShard(setup.shard, (report) => send({ role: 'shard', report }))
+const gateway: GatewayControl | null =
+  setup.gateway === null
+    ? null
+    : startGateway({ ...setup.gateway, clock: systemClock }, (report) => send({ role: 'gateway', report }))
+
+const reporting = setInterval(() => {
+  if (shard !== null) send({ role: 'shard', report: { kind: 'status', status: shard.status() } })
+}, STATUS_INTERVAL_MS)
+
+async function answer(request: WorkerRequest): Promise<boolean> {
+  switch (request.kind) {
+    case 'drainGateway':
+      await gateway?.drain()
+      return true
+    case 'drainShard':
+      return (await shard?.drain(request.timeoutMs)) ?? true
+    case 'stop':
+      clearInterval(reporting)
+      await gateway?.stop()
+      await shard?.stop()
+      return true
+  }
+}
+
+port.on('message', (request: WorkerRequest) => {
+  void answer(request).then((isDrained) => {
+    if (gateway !== null) send({ role: 'gateway', report: { kind: 'status', ...gateway.status() } })
+    if (shard !== null) send({ role: 'shard', report: { kind: 'status', status: shard.status() } })
+    send({ role: 'worker', report: { kind: 'done', request: request.kind, isDrained } })
+    if (request.kind === 'stop') port.close()
+  })
+})

@@ -1,0 +1,319 @@
+/**
+ * One engine: data directory, store, gateway and shard threads, HTTP port. Lives on the main thread, which touches no
+ * reading: it starts things in order, adds up figures, and stops things in order.
+ */
+import { MessageChannel, type TransferListItem } from 'node:worker_threads'
+import type { Address } from './address.ts'
+import type { MillraceConfig } from './config.ts'
+import { DataDirectory } from './directory.ts'
+import { EngineError } from './engine-error.ts'
+import type { WorkerReport, WorkerSetup } from './engine-worker.ts'
+import type { GatewaySetup } from './gateway/gateway.ts'
+import { HttpServer } from './http/http-server.ts'
+import { Doorbell } from './ring/doorbell.ts'
+import { createRing } from './ring/ring.ts'
+import { StatusBoard } from './status.ts'
+import { type ServerAddress, StoreKeeper } from './store-keeper.ts'
+import { WorkerHandle } from './worker-handle.ts'
+
+const PEER_RING_SIZE_BYTES = 4 << 20
+const SEGMENT_SIZE_BYTES_MIN = 4 << 20
+const SEGMENT_SIZE_BYTES_MAX = 64 << 20
+const DRAIN_TIMEOUT_MS = 30_000
+
+export interface EngineOptions {
+  dataPath: string
+  config: MillraceConfig
+  mqtt: Address
+  webSocket: Address
+  http: Address
+  /** Where analysts reach the embedded store. */
+  store: Address
+  /** A ClickHouse server instead of the embedded store. */
+  server: ServerAddress | null
+  /** 0: gateway and shard share one thread. */
+  gateways: number
+  /** Null: as many as the data directory has, or `shardsDefault`. */
+  shards: number | null
+  shardsDefault: number
+  journalSizeBytesMax: number
+}
+
+export interface EngineAddresses {
+  mqtt: Address
+  webSocket: Address
+  http: Address
+  /** Null with a server. */
+  store: Address | null
+}
+
+export interface EngineEvents {
+  onFault(fault: { code: string; message: string; isOver: boolean }): void
+  /** The engine can't go on; the process must end and start again. */
+  onDeath(error: Error): void
+}
+
+export class Engine {
+  readonly board = new StatusBoard()
+  addresses!: EngineAddresses
+  #options: EngineOptions
+  #events: EngineEvents
+  #directory: DataDirectory
+  #store: StoreKeeper
+  #workers: WorkerHandle[] = []
+  #http: HttpServer | null = null
+  #faults = new Map<string, string>()
+  #listening: ((report: { mqtt: Address | null; webSocket: Address | null }) => void)[] = []
+  #refused: ((error: Error) => void) | null = null
+  #isStopping = false
+
+  /** Resolves once devices are served. Throws EngineError. */
+  static async start(options: EngineOptions, events: EngineEvents): Promise<Engine> {
+    const directory = new DataDirectory(options.dataPath, options.shards, options.shardsDefault)
+    const engine = new Engine(options, events, directory)
+    try {
+      await engine.#start()
+      return engine
+    } catch (error) {
+      await engine.#release()
+      throw error
+    }
+  }
+
+  private constructor(options: EngineOptions, events: EngineEvents, directory: DataDirectory) {
+    this.#options = options
+    this.#events = events
+    this.#directory = directory
+    this.#store = new StoreKeeper(
+      { directory: directory.storePath, listen: options.store, server: options.server },
+      (fault) => this.#onFault('store', fault),
+    )
+  }
+
+  /** Takes no more, brings what was taken to ClickHouse, ends. False when some of it waits in the journal. */
+  async stop(): Promise<boolean> {
+    this.#isStopping = true
+    await Promise.all(this.#workers.map((worker) => worker.request({ kind: 'drainGateway' })))
+    const drained = await Promise.all(
+      this.#workers.map((worker) => worker.request({ kind: 'drainShard', timeoutMs: DRAIN_TIMEOUT_MS })),
+    )
+    await this.#release()
+    return drained.every(Boolean)
+  }
+
+  /** Why no messages are taken at the moment; null when they are. */
+  unreadyReason(): string | null {
+    if (this.#isStopping) return 'stopping'
+    if (this.#http === null) return 'starting'
+    return this.board.summary().isJournalFull ? 'the journal is full: ClickHouse takes no rows' : null
+  }
+
+  async #start(): Promise<void> {
+    await this.#store.start()
+    const memory = shareMemory(this.#options, this.#directory.shards)
+    const [first, ...others] = this.#workerSetups(memory)
+    const bound = await this.#startWorker(first)
+    for (const setup of others) {
+      if (setup.setup.gateway !== null) {
+        setup.setup.gateway.mqtt = bound.mqtt
+        setup.setup.gateway.webSocket = bound.webSocket
+      }
+      await this.#startWorker(setup)
+    }
+    this.#http = await HttpServer.listen(this.#options.http, {
+      board: this.board,
+      unreadyReason: () => this.unreadyReason(),
+    })
+    this.addresses = {
+      mqtt: bound.mqtt ?? this.#options.mqtt,
+      webSocket: bound.webSocket ?? this.#options.webSocket,
+      http: this.#http.address,
+      store: this.#store.address,
+    }
+  }
+
+  /** Gateways first: the first one's ports are everyone's. */
+  #workerSetups(memory: SharedMemory): WorkerPlan[] {
+    const shards = memory.shardBells.map((_, index) => this.#shardSetup(memory, index))
+    const gateways = memory.gatewayBells.map((_, index) => this.#gatewaySetup(memory, index))
+    if (this.#options.gateways === 0) {
+      return [
+        { name: 'gateway and shard', setup: { gateway: gateways[0].setup, shard: shards[0] }, transfer: [] },
+      ]
+    }
+    return [
+      ...gateways.map(({ setup, transfer }) => ({
+        name: `gateway ${setup.index}`,
+        setup: { gateway: setup, shard: null },
+        transfer,
+      })),
+      ...shards.map((shard) => ({
+        name: `shard ${shard.index}`,
+        setup: { gateway: null, shard },
+        transfer: [],
+      })),
+    ]
+  }
+
+  #shardSetup(memory: SharedMemory, index: number) {
+    const { config, journalSizeBytesMax } = this.#options
+    const sizeBytesMax = Math.floor(journalSizeBytesMax / this.#directory.shards)
+    return {
+      index,
+      shardCount: this.#directory.shards,
+      storeId: this.#directory.storeId,
+      journalPath: this.#directory.journalPath(index),
+      journalSizeBytesMax: sizeBytesMax,
+      segmentSizeBytes: Math.min(
+        SEGMENT_SIZE_BYTES_MAX,
+        Math.max(SEGMENT_SIZE_BYTES_MIN, Math.floor(sizeBytesMax / 8)),
+      ),
+      rings: memory.rings.map((ofGateway) => ofGateway[index]),
+      gatewayBells: memory.gatewayBells,
+      bell: memory.shardBells[index],
+      store: this.#store.target,
+      streams: config.streams,
+      windows: config.windows,
+      batch: config.batch,
+    }
+  }
+
+  #gatewaySetup(memory: SharedMemory, index: number): { setup: GatewayPlan; transfer: TransferListItem[] } {
+    const { config, mqtt, webSocket } = this.#options
+    const peers = memory.gatewayBells.flatMap((bell, peer) => {
+      if (peer === index) return []
+      const ports = memory.ports.get(pairKey(index, peer))
+      if (ports === undefined) throw new Error(`gateways ${index} and ${peer} have no channel`)
+      const port = index < peer ? ports.port1 : ports.port2
+      return [
+        {
+          index: peer,
+          port,
+          inbound: memory.peerRings[peer][index],
+          outbound: memory.peerRings[index][peer],
+          bell,
+        },
+      ]
+    })
+    const setup = {
+      index,
+      mqtt,
+      webSocket,
+      rings: memory.rings[index],
+      shardBells: memory.shardBells,
+      bell: memory.gatewayBells[index],
+      peers,
+      connectionCounter: memory.connectionCounter,
+      streams: config.streams,
+      limits: config.limits,
+    }
+    return { setup, transfer: peers.map((peer) => peer.port) }
+  }
+
+  /** Resolves with the ports of a gateway once it listens, and for a shard at once. */
+  async #startWorker({
+    name,
+    setup,
+    transfer,
+  }: WorkerPlan): Promise<{ mqtt: Address | null; webSocket: Address | null }> {
+    const listening = new Promise<{ mqtt: Address | null; webSocket: Address | null }>((resolve, reject) => {
+      this.#refused = reject
+      if (setup.gateway === null) resolve({ mqtt: null, webSocket: null })
+      else this.#listening.push(resolve)
+    })
+    this.#workers.push(
+      new WorkerHandle(name, setup, transfer, {
+        onReport: (report) => this.#onReport(name, setup, report),
+        onDeath: (error) => this.#onDeath(name, error),
+      }),
+    )
+    const addresses = await listening
+    this.#refused = null
+    return addresses
+  }
+
+  #onReport(name: string, setup: WorkerSetup, message: Exclude<WorkerReport, { role: 'worker' }>): void {
+    const { role, report } = message
+    if (report.kind === 'fault') {
+      const fault = { isOver: false, ...report }
+      if (this.#refused !== null && role === 'gateway')
+        this.#refused(new EngineError(fault.code, fault.message))
+      else this.#onFault(name, fault)
+    } else if (role === 'gateway') {
+      if (report.kind === 'listening') this.#listening.shift()?.(report)
+      else this.board.gateways[setup.gateway?.index ?? 0] = report
+    } else {
+      this.board.shards[setup.shard?.index ?? 0] = report.status
+    }
+  }
+
+  /** Passes a fault on when it is new, and its end. */
+  #onFault(source: string, fault: { code: string; message: string; isOver: boolean }): void {
+    const key = `${source} ${fault.code}`
+    const isKnown = this.#faults.has(key)
+    if (fault.isOver ? !isKnown : isKnown) return
+    if (fault.isOver) this.#faults.delete(key)
+    else this.#faults.set(key, fault.message)
+    this.#events.onFault(fault)
+  }
+
+  #onDeath(name: string, error: Error): void {
+    const death = new EngineError(
+      (error as { code?: string }).code ?? 'THREAD_DIED',
+      `${name}: ${error.message}`,
+      error,
+    )
+    if (this.#refused !== null) this.#refused(death)
+    else this.#events.onDeath(death)
+  }
+
+  async #release(): Promise<void> {
+    this.#isStopping = true
+    await Promise.all(this.#workers.map((worker) => worker.stop()))
+    await this.#http?.close()
+    await this.#store.stop()
+    this.#directory.close()
+  }
+}
+
+type GatewayPlan = Omit<GatewaySetup, 'clock'>
+
+interface WorkerPlan {
+  name: string
+  setup: WorkerSetup
+  transfer: TransferListItem[]
+}
+
+/** What the threads share: a ring for each (gateway, shard), one for each ordered pair of gateways, a bell each. */
+interface SharedMemory {
+  rings: SharedArrayBuffer[][]
+  peerRings: SharedArrayBuffer[][]
+  shardBells: SharedArrayBuffer[]
+  gatewayBells: SharedArrayBuffer[]
+  ports: Map<string, MessageChannel>
+  connectionCounter: SharedArrayBuffer
+}
+
+function shareMemory({ config, gateways }: EngineOptions, shardCount: number): SharedMemory {
+  const gatewayCount = Math.max(1, gateways)
+  const ports = new Map<string, MessageChannel>()
+  for (let a = 0; a < gatewayCount; a++) {
+    for (let b = a + 1; b < gatewayCount; b++) ports.set(pairKey(a, b), new MessageChannel())
+  }
+  return {
+    rings: table(gatewayCount, shardCount, () => createRing(config.limits.ringSizeBytes)),
+    peerRings: table(gatewayCount, gatewayCount, () => createRing(PEER_RING_SIZE_BYTES)),
+    shardBells: Array.from({ length: shardCount }, () => Doorbell.memory()),
+    gatewayBells: Array.from({ length: gatewayCount }, () => Doorbell.memory()),
+    ports,
+    connectionCounter: new SharedArrayBuffer(4),
+  }
+}
+
+function table<T>(rows: number, columns: number, make: () => T): T[][] {
+  return Array.from({ length: rows }, () => Array.from({ length: columns }, make))
+}
+
+function pairKey(a: number, b: number): string {
+  return a < b ? `${a} ${b}` : `${b} ${a}`
+}

@@ -1,0 +1,268 @@
+/** The engine's figures as Prometheus reads them (text format 0.0.4), units in the names. */
+import type { EngineStatus, StatusBoard } from '../status.ts'
+
+type Labels = Record<string, string | number>
+
+const QUANTILES = [0.5, 0.9, 0.99, 0.999]
+
+export function formatMetrics(board: StatusBoard): string {
+  const status = board.summary()
+  const page = new Page()
+  gatewayMetrics(page, status)
+  shardMetrics(page, status)
+  page.family(
+    'millrace_puback_latency_seconds',
+    'summary',
+    'From the socket read of a PUBLISH to its PUBACK.',
+  )
+  const latencies = board.latencies()
+  for (const quantile of latencies === null ? [] : QUANTILES) {
+    page.sample(
+      'millrace_puback_latency_seconds',
+      { quantile },
+      (latencies?.getValueAtPercentile(quantile * 100) ?? 0) / 1e6,
+    )
+  }
+  page.sample(
+    'millrace_puback_latency_seconds_sum',
+    {},
+    ((latencies?.mean ?? 0) * (latencies?.totalCount ?? 0)) / 1e6,
+  )
+  page.sample('millrace_puback_latency_seconds_count', {}, latencies?.totalCount ?? 0)
+  page.one('millrace_uptime_seconds', 'gauge', 'Time since the engine started.', status.uptimeMs / 1000)
+  page.one(
+    'process_resident_memory_bytes',
+    'gauge',
+    'Resident memory of the engine process.',
+    process.memoryUsage.rss(),
+  )
+  const cpu = process.cpuUsage()
+  page.one(
+    'process_cpu_seconds_total',
+    'counter',
+    'CPU time of the engine process.',
+    (cpu.user + cpu.system) / 1e6,
+  )
+  return page.text()
+}
+
+function gatewayMetrics(page: Page, { gateways }: EngineStatus): void {
+  page.each(
+    'millrace_connections',
+    'gauge',
+    'Open device connections.',
+    gateways,
+    'gateway',
+    (g) => g.connections,
+  )
+  page.each(
+    'millrace_paused_connections',
+    'gauge',
+    'Connections that are not read at the moment.',
+    gateways,
+    'gateway',
+    (g) => g.pausedConnections,
+  )
+  page.each(
+    'millrace_connects_accepted_total',
+    'counter',
+    'Accepted connects.',
+    gateways,
+    'gateway',
+    (g) => g.connectsAccepted,
+  )
+  page.each(
+    'millrace_connects_refused_total',
+    'counter',
+    'Refused connects.',
+    gateways,
+    'gateway',
+    (g) => g.connectsRefused,
+  )
+  page.each(
+    'millrace_received_bytes_total',
+    'counter',
+    'Bytes received from devices.',
+    gateways,
+    'gateway',
+    (g) => g.bytesReceived,
+  )
+  page.each(
+    'millrace_acknowledged_messages_total',
+    'counter',
+    'Messages acknowledged after their sync.',
+    gateways,
+    'gateway',
+    (g) => g.acknowledged,
+  )
+  page.each(
+    'millrace_unmatched_messages_total',
+    'counter',
+    'Messages of topics that no stream takes.',
+    gateways,
+    'gateway',
+    (g) => g.unmatched,
+  )
+  page.each(
+    'millrace_delivered_messages_total',
+    'counter',
+    'Messages delivered to subscribers.',
+    gateways,
+    'gateway',
+    (g) => g.delivered,
+  )
+  page.each(
+    'millrace_delivery_dropped_messages_total',
+    'counter',
+    'Messages that a slow subscriber did not get.',
+    gateways,
+    'gateway',
+    (g) => g.deliveryDropped,
+  )
+  page.family('millrace_received_messages_total', 'counter', 'Messages received from devices.')
+  gateways.forEach((gateway, index) => {
+    gateway.messagesReceived.forEach((count, qos) => {
+      page.sample('millrace_received_messages_total', { gateway: index, qos }, count)
+    })
+  })
+  page.family('millrace_disconnects_total', 'counter', 'Closed connections by reason.')
+  gateways.forEach((gateway, index) => {
+    for (const [reason, count] of Object.entries(gateway.disconnectsByReason)) {
+      page.sample('millrace_disconnects_total', { gateway: index, reason }, count)
+    }
+  })
+}
+
+function shardMetrics(page: Page, { shards }: EngineStatus): void {
+  page.each('millrace_readings_total', 'counter', 'Readings decoded.', shards, 'shard', (s) => s.readings)
+  page.each(
+    'millrace_dead_letters_total',
+    'counter',
+    'Messages that could not be decoded.',
+    shards,
+    'shard',
+    (s) => s.deadLetters,
+  )
+  page.each(
+    'millrace_stored_rows_total',
+    'counter',
+    'Rows that ClickHouse has confirmed.',
+    shards,
+    'shard',
+    (s) => s.rowsStored,
+  )
+  page.each('millrace_devices', 'gauge', 'Devices seen since the start.', shards, 'shard', (s) => s.devices)
+  page.each(
+    'millrace_series',
+    'gauge',
+    'Series (device and metric) seen since the start.',
+    shards,
+    'shard',
+    (s) => s.series,
+  )
+  page.each('millrace_open_windows', 'gauge', 'Windows that are open.', shards, 'shard', (s) => s.windowsOpen)
+  page.each(
+    'millrace_late_readings_total',
+    'counter',
+    'Readings of windows that had closed; they amend them.',
+    shards,
+    'shard',
+    (s) => s.readingsLate,
+  )
+  page.each(
+    'millrace_ahead_readings_total',
+    'counter',
+    'Readings beyond the ahead guard.',
+    shards,
+    'shard',
+    (s) => s.readingsAhead,
+  )
+  page.each(
+    'millrace_backlog_bytes',
+    'gauge',
+    'Journalled and not yet confirmed by ClickHouse.',
+    shards,
+    'shard',
+    (s) => s.backlogSizeBytes,
+  )
+  page.each(
+    'millrace_journal_bytes',
+    'gauge',
+    'Size of the journal.',
+    shards,
+    'shard',
+    (s) => s.journalSizeBytes,
+  )
+  page.each(
+    'millrace_journal_syncs_total',
+    'counter',
+    'Syncs of the journal.',
+    shards,
+    'shard',
+    (s) => s.syncs,
+  )
+  page.each(
+    'millrace_journal_sync_seconds_total',
+    'counter',
+    'Time that syncs took.',
+    shards,
+    'shard',
+    (s) => s.syncTotalUs / 1e6,
+  )
+  page.each(
+    'millrace_inserts_total',
+    'counter',
+    'Inserts into ClickHouse.',
+    shards,
+    'shard',
+    (s) => s.inserts,
+  )
+  page.each(
+    'millrace_insert_retries_total',
+    'counter',
+    'Inserts that were tried again.',
+    shards,
+    'shard',
+    (s) => s.insertRetries,
+  )
+}
+
+class Page {
+  #lines: string[] = []
+
+  family(name: string, type: string, help: string): void {
+    this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`)
+  }
+
+  sample(name: string, labels: Labels, value: number): void {
+    const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escapeLabel(String(text))}"`)
+    this.#lines.push(`${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`)
+  }
+
+  one(name: string, type: string, help: string, value: number): void {
+    this.family(name, type, help)
+    this.sample(name, {}, value)
+  }
+
+  each<T>(
+    name: string,
+    type: string,
+    help: string,
+    entries: readonly T[],
+    label: string,
+    figure: (entry: T) => number,
+  ): void {
+    this.family(name, type, help)
+    entries.forEach((entry, index) => {
+      this.sample(name, { [label]: index }, figure(entry))
+    })
+  }
+
+  text(): string {
+    return `${this.#lines.join('\n')}\n`
+  }
+}
+
+function escapeLabel(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+}

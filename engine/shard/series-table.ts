@@ -1,0 +1,83 @@
+/**
+ * The series of one shard: (device, metric) to a dense index and back. Owned by the shard's thread. Series of one
+ * payload shape of a device lie in a row, so that the hot path looks up one number per message. Bounded.
+ */
+import { copied } from './device-table.ts'
+
+export class SeriesTable {
+  readonly countMax: number
+  count = 0
+  device: Int32Array
+  metric: Int32Array
+  #slots: Int32Array
+
+  constructor(countMax = 8_000_000, capacity = 4096) {
+    this.countMax = countMax
+    this.device = new Int32Array(capacity)
+    this.metric = new Int32Array(capacity)
+    this.#slots = new Int32Array(capacity * 2).fill(-1)
+  }
+
+  /** The index of (device, metric), a new one if need be; -1 when the table is full. */
+  // hot: per reading of a payload without a shape
+  find(device: number, metric: number): number {
+    const slot = this.#slotOf(device, metric)
+    const index = this.#slots[slot]
+    return index >= 0 ? index : this.#add(slot, device, metric)
+  }
+
+  /**
+   * The first of `metrics.length` new series in a row; -1 when one of them exists already or there is no room.
+   */
+  addRun(device: number, metrics: Int32Array): number {
+    if (this.count + metrics.length > this.countMax) return -1
+    for (let i = 0; i < metrics.length; i++) {
+      if (this.#slots[this.#slotOf(device, metrics[i])] >= 0) return -1
+    }
+    const base = this.count
+    for (let i = 0; i < metrics.length; i++) this.find(device, metrics[i])
+    return this.count - base === metrics.length ? base : -1
+  }
+
+  #slotOf(device: number, metric: number): number {
+    const slots = this.#slots
+    const mask = slots.length - 1
+    let slot = hashPair(device, metric) & mask
+    for (let index = slots[slot]; index >= 0; index = slots[slot]) {
+      if (this.device[index] === device && this.metric[index] === metric) return slot
+      slot = (slot + 1) & mask
+    }
+    return slot
+  }
+
+  #add(slot: number, device: number, metric: number): number {
+    if (this.count >= this.countMax) return -1
+    const index = this.count
+    if (index === this.device.length) {
+      this.device = copied(this.device, new Int32Array(index * 2))
+      this.metric = copied(this.metric, new Int32Array(index * 2))
+    }
+    this.device[index] = device
+    this.metric[index] = metric
+    this.#slots[slot] = index
+    this.count++
+    if (this.count * 2 > this.#slots.length) this.#rehash()
+    return index
+  }
+
+  #rehash(): void {
+    const slots = new Int32Array(this.#slots.length * 2).fill(-1)
+    const mask = slots.length - 1
+    for (let index = 0; index < this.count; index++) {
+      let slot = hashPair(this.device[index], this.metric[index]) & mask
+      while (slots[slot] >= 0) slot = (slot + 1) & mask
+      slots[slot] = index
+    }
+    this.#slots = slots
+  }
+}
+
+function hashPair(device: number, metric: number): number {
+  const mixed = Math.imul(device, 0x9e3779b1) ^ Math.imul(metric + 1, 0x85ebca6b)
+  return mixed ^ (mixed >>> 15)
+}

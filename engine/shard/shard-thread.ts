@@ -1,0 +1,161 @@
+/**
+ * A shard on its thread: opens its journal, connects its sink, and calls the step machine when the bell rings, a sync
+ * ends, an insert ends, or time has come.
+ */
+import { systemClock } from '../../base/clock.ts'
+import { Prng } from '../../base/prng.ts'
+import type { BatchConfig, StreamConfig, WindowConfig } from '../config.ts'
+import { durationMs } from '../config-check.ts'
+import { NodeDisk } from '../journal/disk.ts'
+import { Journal } from '../journal/journal.ts'
+import { Doorbell } from '../ring/doorbell.ts'
+import { RingConsumer } from '../ring/ring.ts'
+import { connectStore, type StoreAddress } from '../store/target.ts'
+import { BlockBuilder } from './block-builder.ts'
+import { Pipeline } from './pipeline.ts'
+import { Shard } from './shard.ts'
+
+export interface ShardSetup {
+  index: number
+  shardCount: number
+  storeId: Uint8Array
+  journalPath: string
+  journalSizeBytesMax: number
+  segmentSizeBytes: number
+  /** By gateway. */
+  rings: SharedArrayBuffer[]
+  gatewayBells: SharedArrayBuffer[]
+  bell: SharedArrayBuffer
+  store: StoreAddress
+  streams: StreamConfig[]
+  windows: WindowConfig
+  batch: BatchConfig
+}
+
+/** Counts are since the start. */
+export interface ShardStatus {
+  messages: number
+  readings: number
+  deadLetters: number
+  rowsStored: number
+  devices: number
+  series: number
+  windowsOpen: number
+  readingsLate: number
+  readingsAhead: number
+  backlogSizeBytes: number
+  journalSizeBytes: number
+  isLive: boolean
+  isJournalFull: boolean
+  syncs: number
+  syncTotalUs: number
+  inserts: number
+  insertRetries: number
+}
+
+export type ShardReport =
+  | { kind: 'status'; status: ShardStatus }
+  | { kind: 'fault'; code: string; message: string; isOver: boolean }
+
+export interface ShardControl {
+  status(): ShardStatus
+  /** Resolves once everything taken is in ClickHouse, or false when that took longer than `timeoutMs`. */
+  drain(timeoutMs: number): Promise<boolean>
+  stop(): Promise<void>
+}
+
+/** Throws JournalError. */
+export function startShard(setup: ShardSetup, report: (message: ShardReport) => void): ShardControl {
+  const bell = new Doorbell(setup.bell)
+  const rings = setup.rings.map((memory) => new RingConsumer(memory))
+  const target = connectStore(setup.store)
+  const { windows } = setup
+  const pipeline = new Pipeline({ ...windows, widthsMs: windows.widths.map(durationMs) })
+  const journal = new Journal(new NodeDisk(setup.journalPath), {
+    storeId: setup.storeId,
+    shard: setup.index,
+    shardCount: setup.shardCount,
+    segmentSizeBytes: setup.segmentSizeBytes,
+    sizeBytesMax: setup.journalSizeBytesMax,
+  })
+  const shard = new Shard({
+    rings,
+    gatewayBells: setup.gatewayBells.map((memory) => new Doorbell(memory)),
+    journal,
+    pipeline,
+    blocks: new BlockBuilder(setup, pipeline),
+    batch: setup.batch,
+    sink: { target, prng: new Prng(setup.index + 1) },
+    clock: systemClock,
+    wake: () => wake(),
+    report: (fault) => report({ kind: 'fault', isOver: false, ...fault }),
+  })
+
+  let isWoken = false
+  let isStopped = false
+  let timer: NodeJS.Timeout | undefined
+
+  function wake(): void {
+    if (isWoken) return
+    isWoken = true
+    setImmediate(run)
+  }
+
+  function run(): void {
+    isWoken = false
+    if (isStopped) return
+    bell.cancelSleep()
+    let atMs = shard.step()
+    bell.announceSleep()
+    if (!journal.isSyncing && rings.some((ring) => ring.available() > 0)) atMs = Math.min(atMs, shard.step())
+    bell.sleep(wake)
+    clearTimeout(timer)
+    timer = setTimeout(wake, Math.max(1, atMs - systemClock.nowMs()))
+  }
+
+  const status = (): ShardStatus => {
+    const stats = pipeline.windows.stats
+    return {
+      messages: pipeline.messageCount,
+      readings: pipeline.readingCount,
+      deadLetters: pipeline.deadLetterCount,
+      rowsStored: shard.rowsStored,
+      devices: pipeline.devices.count,
+      series: pipeline.series.count,
+      windowsOpen: stats.openPanes,
+      readingsLate: stats.late,
+      readingsAhead: stats.ahead,
+      backlogSizeBytes: shard.backlogSizeBytes,
+      journalSizeBytes: journal.sizeBytes,
+      isLive: shard.isLive,
+      isJournalFull: journal.isFull,
+      syncs: shard.syncCount,
+      syncTotalUs: shard.syncTotalUs,
+      inserts: shard.sink.insertCount,
+      insertRetries: shard.sink.retryCount,
+    }
+  }
+
+  wake()
+  return {
+    status,
+    async drain(timeoutMs) {
+      const deadlineMs = systemClock.nowMs() + timeoutMs
+      while (rings.some((ring) => ring.available() > 0) && systemClock.nowMs() < deadlineMs) await pause(5)
+      shard.drain()
+      while (!shard.isDrained && systemClock.nowMs() < deadlineMs) await pause(5)
+      return shard.isDrained
+    },
+    async stop() {
+      isStopped = true
+      clearTimeout(timer)
+      while (journal.isSyncing) await pause(1)
+      shard.close()
+      await target.close()
+    },
+  }
+}
+
+function pause(durationMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, durationMs))
+}

@@ -1,0 +1,16 @@
+/** What a shard hands to its sink: the rows that end at one mark, as one Native block per table. */
+
+export interface BatchPart {
+  table: string
+  columns: readonly string[]
+  block: Uint8Array
+  /** (store id, table, shard, mark): ClickHouse takes a block with a token that it has seen as done already. */
+  token: string
+}
+
+export interface SealedBatch {
+  mark: number
+  parts: BatchPart[]
+  rowCount: number
+  sizeBytes: number
+}

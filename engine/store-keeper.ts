@@ -1,0 +1,128 @@
+/**
+ * Keeps the engine's ClickHouse at hand: starts the store child and starts it again when it dies, or uses a server;
+ * creates the schema, and goes on trying while a server is away. Main thread.
+ */
+import type { Address } from './address.ts'
+import { EngineError } from './engine-error.ts'
+import { StoreStartError } from './store/errors.ts'
+import { createSchema } from './store/schema.ts'
+import { type StoreHandle, startStore } from './store/store.ts'
+import { connectStore, type StoreAddress, StoreError } from './store/target.ts'
+
+const RESTART_PAUSE_MS = 500
+const SCHEMA_RETRY_MS = 2000
+
+export interface ServerAddress {
+  url: string
+  username: string
+  password: string
+}
+
+export interface StoreKeeperSettings {
+  directory: string
+  listen: Address
+  server: ServerAddress | null
+}
+
+type Fault = { code: string; message: string; isOver: boolean }
+
+export class StoreKeeper {
+  #settings: StoreKeeperSettings
+  #report: (fault: Fault) => void
+  #handle: StoreHandle | null = null
+  #isStopping = false
+  #retry: NodeJS.Timeout | undefined
+
+  constructor(settings: StoreKeeperSettings, report: (fault: Fault) => void) {
+    this.#settings = settings
+    this.#report = report
+  }
+
+  /** Where analysts reach the embedded store; null with a server. */
+  get address(): Address | null {
+    return this.#handle?.address ?? null
+  }
+
+  /** What sinks talk to. */
+  get target(): StoreAddress {
+    if (this.#settings.server !== null) return this.#settings.server
+    if (this.#handle === null) throw new EngineError('STORE_NOT_STARTED', 'the store is not running')
+    return { socketPath: this.#handle.socketPath }
+  }
+
+  /** Resolves once the store takes inserts, or at once when a server is away for now. Throws EngineError. */
+  async start(): Promise<void> {
+    if (this.#settings.server === null) await this.#startChild(this.#settings.listen)
+    try {
+      await this.#createSchema()
+    } catch (error) {
+      if (!(error instanceof StoreError && error.retryable))
+        throw new EngineError('STORE_REFUSES', explain(error), error)
+      this.#report({
+        code: 'STORE_AWAY',
+        message: `${explain(error)}; readings are journalled until it comes back`,
+        isOver: false,
+      })
+      this.#createSchemaLater()
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    clearTimeout(this.#retry)
+    await this.#handle?.stop()
+  }
+
+  async #startChild(listen: Address): Promise<void> {
+    try {
+      this.#handle = await startStore({ directory: this.#settings.directory, listen })
+    } catch (error) {
+      if (error instanceof StoreStartError) throw new EngineError(error.code, error.message, error)
+      throw error
+    }
+    void this.#handle.exited.then(({ code, signal }) => {
+      if (this.#isStopping) return
+      this.#report({
+        code: 'STORE_DIED',
+        message: `the store ended (${signal ?? code}); it is started again`,
+        isOver: false,
+      })
+      this.#restart()
+    })
+  }
+
+  #restart(): void {
+    this.#retry = setTimeout(() => {
+      const listen = this.#handle?.address ?? this.#settings.listen // the same port, also when it was a free one
+      this.#startChild(listen).then(
+        () => this.#report({ code: 'STORE_DIED', message: 'the store runs again', isOver: true }),
+        (error: Error) => {
+          this.#report({ code: 'STORE_RESTART', message: error.message, isOver: false })
+          if (!this.#isStopping) this.#restart()
+        },
+      )
+    }, RESTART_PAUSE_MS)
+  }
+
+  async #createSchema(): Promise<void> {
+    const target = connectStore(this.target)
+    try {
+      await createSchema((sql) => target.command(sql), { syncOnInsert: this.#settings.server === null })
+    } finally {
+      await target.close()
+    }
+  }
+
+  #createSchemaLater(): void {
+    this.#retry = setTimeout(() => {
+      this.#createSchema().then(
+        () => this.#report({ code: 'STORE_AWAY', message: 'ClickHouse is back', isOver: true }),
+        () => this.#createSchemaLater(),
+      )
+    }, SCHEMA_RETRY_MS)
+  }
+}
+
+function explain(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

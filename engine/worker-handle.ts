@@ -1,0 +1,60 @@
+/** The main thread's end of a worker thread: requests with an answer each, reports on to the engine. */
+
+import type { TransferListItem } from 'node:worker_threads'
+import { Worker } from 'node:worker_threads'
+import type { WorkerReport, WorkerRequest, WorkerSetup } from './engine-worker.ts'
+
+export interface WorkerEvents {
+  onReport(report: Exclude<WorkerReport, { role: 'worker' }>): void
+  /** The thread ended without being asked to. */
+  onDeath(error: Error): void
+}
+
+export class WorkerHandle {
+  #worker: Worker
+  #waiting = new Map<WorkerRequest['kind'], (isDone: boolean) => void>()
+  #isStopping = false
+  #exited: Promise<void>
+
+  constructor(name: string, setup: WorkerSetup, transfer: TransferListItem[], events: WorkerEvents) {
+    this.#worker = new Worker(new URL('./engine-worker.ts', import.meta.url), {
+      name,
+      workerData: setup,
+      transferList: transfer,
+    })
+    this.#worker.on('message', (message: WorkerReport) => {
+      if (message.role !== 'worker') events.onReport(message)
+      else this.#settle(message.report.request, message.report.isDrained)
+    })
+    let cause: Error | null = null
+    this.#worker.on('error', (error: Error) => {
+      cause = error
+    })
+    this.#exited = new Promise((resolve) => {
+      this.#worker.on('exit', (code) => {
+        for (const request of this.#waiting.keys()) this.#settle(request, false)
+        if (!this.#isStopping) events.onDeath(cause ?? new Error(`${name} ended with code ${code}`))
+        resolve()
+      })
+    })
+  }
+
+  /** Resolves with what the thread answers; false when it died. */
+  request(request: WorkerRequest): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#waiting.set(request.kind, resolve)
+      this.#worker.postMessage(request)
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    await this.request({ kind: 'stop' })
+    await this.#exited
+  }
+
+  #settle(request: WorkerRequest['kind'], isDone: boolean): void {
+    this.#waiting.get(request)?.(isDone)
+    this.#waiting.delete(request)
+  }
+}
