@@ -4,7 +4,9 @@
  * An epoch number tells its unit by its size. Below 1e10 it is seconds (up to the year 2286), below 1e13 milliseconds
  * (from 26 April 1970), below 1e16 microseconds, below 1e19 nanoseconds (both from that day on). So seconds cover every
  * time from 1970 to 2286 and the finer units all but its first 116 days, which only a clock that was never set shows.
- * The result lies in [0, 1e13) and keeps the fraction of a millisecond; a time outside it is none.
+ * The result lies in [0, 1e13) and keeps the fraction of a millisecond; a time outside it is none. A double of seconds or
+ * nanoseconds is no finer than a quarter of a microsecond in this century, and a little off: these two are rounded to the
+ * microsecond, so that a whole millisecond comes out whole (of nanoseconds, until 2041).
  */
 
 const SECONDS_END = 1e10
@@ -17,10 +19,10 @@ const FRACTION_DIGITS_MAX = 9
 /** An epoch number in s, ms, us or ns to ms; NaN when it is no sensible time. */
 // hot: per message
 export function epochToMs(epoch: number): number {
-  if (epoch < SECONDS_END) return epoch >= 0 ? epoch * 1000 + 0 : NaN
+  if (epoch < SECONDS_END) return epoch >= 0 ? (Math.round(epoch * 1e6) + 0) / 1e3 : NaN
   if (epoch < MILLIS_END) return epoch
   if (epoch < MICROS_END) return epoch / 1e3
-  return epoch < NANOS_END ? epoch / 1e6 : NaN
+  return epoch < NANOS_END ? Math.round(epoch / 1e3) / 1e3 : NaN
 }
 
 /** Seconds and nanoseconds (MessagePack's timestamps) to ms; NaN when out of range. */

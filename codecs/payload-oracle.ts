@@ -56,7 +56,8 @@ function timeMs(time: unknown): number | undefined {
   if (typeof time === 'bigint') return timeMs(Number(time))
   if (typeof time === 'number') {
     if (!(time >= 0 && time < 1e19)) return undefined
-    return time < 1e10 ? time * 1000 + 0 : time < 1e13 ? time : time < 1e16 ? time / 1e3 : time / 1e6
+    if (time < 1e10) return Math.round(Math.abs(time) * 1e6) / 1e3
+    return time < 1e13 ? time : time < 1e16 ? time / 1e3 : Math.round(time / 1e3) / 1e3
   }
   if (typeof time !== 'string' || !ISO.test(time)) return undefined
   const ms = Date.parse(time.length > 10 && !/[Zz]|[+-]\d\d:\d\d$/.test(time.slice(11)) ? `${time}Z` : time)

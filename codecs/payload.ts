@@ -18,6 +18,7 @@ import { PAYLOAD_SIZE_BYTES_MAX, PayloadError } from './payload-error.ts'
 import { ObjectRows } from './payload-rows.ts'
 import { ShapeTable } from './payload-shapes.ts'
 
+// biome-ignore lint/performance/noBarrelFile: the scanners need the codes too, and users one module for all of it
 export { PayloadError, payloadErrorText } from './payload-error.ts'
 
 export class PayloadScanner {
