@@ -29,7 +29,9 @@ function fail(line) {
 
 /** What the stamp says when everything is in place; another platform's node_modules (a mounted clone) has another. */
 function stamp() {
-  const digest = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+  const digest = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex')
   return `${digest} ${process.platform}-${process.arch}\n`
 }
 
@@ -122,7 +124,9 @@ function install() {
   const { status, stdout, stderr } = spawnSync(command, { cwd: root, shell: true, encoding: 'utf8' })
   if (status === 0) return
   process.stderr.write(`${stdout}${stderr}`)
-  fail(`installing failed, npm's words are above; check the network and disk, then in ${root} run: ${command}`)
+  fail(
+    `installing failed, npm's words are above; check the network and disk, then in ${root} run: ${command}`,
+  )
 }
 
 /** Loads the packages that bring native code, in a child; what is wrong, or an empty string. */
@@ -145,7 +149,9 @@ function projectNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
   if (major === 22 && minor >= 12) return process.execPath
   const platform = `${process.platform}-${process.arch}`
-  return fail(`no packaged Node for ${platform}, and this is Node ${process.version}: install Node 22 (22.12 or later)`)
+  return fail(
+    `no packaged Node for ${platform}, and this is Node ${process.version}: install Node 22 (22.12 or later)`,
+  )
 }
 
 /** Runs the program in the foreground and ends as it ends. */
@@ -153,8 +159,18 @@ function run(node, argv) {
   const child = spawn(node, argv, { stdio: 'inherit' })
   child.on('error', (error) => fail(`cannot run ${relative(root, node)}: ${error.message}`))
   // Ctrl-C reaches the child without our help, as it shares our process group; a `kill` reaches only this process.
-  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
-  process.on('SIGTERM', () => child.kill('SIGTERM'))
-  process.on('SIGHUP', () => process.stdin.isTTY || child.kill('SIGHUP'))
+  for (const signal of process.stdin.isTTY ? ['SIGTERM'] : ['SIGTERM', 'SIGINT', 'SIGHUP'])
+    forward(signal, child)
+  if (process.stdin.isTTY) for (const signal of ['SIGINT', 'SIGHUP']) process.on(signal, () => {})
   child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
+}
+
+/** npm repeats the signals it gets, so those of one second are passed on as one. */
+function forward(signal, child) {
+  let sentMs = 0
+  process.on(signal, () => {
+    if (Date.now() - sentMs < 1000) return
+    sentMs = Date.now()
+    child.kill(signal)
+  })
 }
