@@ -19,8 +19,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   '.ci': ['base'],
 }
 
-/** The one file of the engine that starts the load generator (`millrace load`, the demo), and a program anyone may run. */
+/** A program, which anyone may run. */
 const CLI = 'engine/cli.ts'
+/** What of the engine may start the load generator: `millrace load` and the demo are subcommands. */
+const COMMAND = /^engine\/cli(\.ts$|\/[^/]+-command\.ts$)/
 
 interface Reference {
   target: string
@@ -69,7 +71,7 @@ function isAllowed(from: string, to: string, isUrl: boolean): boolean {
   const [source, target] = [folderOf(from), folderOf(to)]
   if (source === target || source === '') return true
   if (isUrl && to === CLI) return true
-  if (from === CLI && target === 'loadgen') return true
+  if (COMMAND.test(from) && target === 'loadgen') return true
   return ALLOWED[source]?.includes(target) ?? false
 }
 
@@ -141,6 +143,7 @@ describe('the checker', () => {
     ['loadgen/a.ts', "import '../engine/cli.ts'", 'engine/cli.ts'],
     ['engine/a.ts', "import {\n  // a comment: don't stop\n  x,\n} from '../loadgen/b.ts'", 'loadgen/b.ts'],
     ['engine/cli.ts', "import { x } from '../bench/b.ts'", 'bench/b.ts'],
+    ['engine/cli/command.ts', "import { x } from '../../loadgen/b.ts'", 'loadgen/b.ts'],
     ['engine/a/b.ts', "type X = import('../../bench/b.ts').X", 'bench/b.ts'],
     ['console/a.ts', "import { x } from '../base/b.ts'", 'base/b.ts'],
     ['base/a.ts', "const quote = /'/\nimport { x } from '../codecs/b.ts'", 'codecs/b.ts'],
@@ -150,6 +153,7 @@ describe('the checker', () => {
 
   test.each([
     ['engine/cli.ts', "const { load } = await import('../loadgen/load.ts')"],
+    ['engine/cli/start-command.ts', "const { demo } = await import('../../loadgen/demo.ts')"],
     ['loadgen/a.test.ts', "fork(new URL('../engine/cli.ts', import.meta.url))"],
     ['bench/a.ts', "import { x } from '../engine/b.ts'"],
     ['codecs/a.ts', "// import { x } from '../engine/b.ts'\n/* import '../engine/c.ts' */"],
