@@ -1,4 +1,7 @@
-/** Cutting and reading PUBLISH packets by offsets, against mqtt-packet's parser on the same bytes in the same run. */
+/**
+ * Cutting and reading PUBLISH packets by offsets, against mqtt-packet's parser on the same bytes in the same
+ * run.
+ */
 import mqtt from 'mqtt-packet'
 import { assert } from '../base/assert.ts'
 import { writePuback } from '../codecs/mqtt/ack.ts'

@@ -1,4 +1,7 @@
-/** PUBACK, PUBREC, PUBREL and PUBCOMP: read by offsets, written into a shared buffer. Owner: the gateway's thread. */
+/**
+ * PUBACK, PUBREC, PUBREL and PUBCOMP: read by offsets, written into a shared buffer. Owner: the gateway's
+ * thread.
+ */
 import { assert } from '../../base/assert.ts'
 import { PacketType, type ProtocolVersion, ReasonCode } from './packet.ts'
 import { PropertyPlace, PropertyScan, scanProperties } from './properties.ts'
@@ -80,8 +83,8 @@ export function writePuback(out: Uint8Array, offset: number, packetId: number): 
 }
 
 /**
- * Writes an acknowledgement of any of the four types and returns the offset after it: 4 bytes, or 5 where version 5 has a
- * reason other than success to give. 3.1.1 cannot say why, so there it is always 4.
+ * Writes an acknowledgement of any of the four types and returns the offset after it: 4 bytes, or 5 where
+ * version 5 has a reason other than success to give. 3.1.1 cannot say why, so there it is always 4.
  */
 // hot: per message
 export function writeAck(

@@ -1,6 +1,6 @@
 /**
- * The rare packets that the server sends, each as whole bytes. Reason codes come in as those of MQTT 5; under 3.1.1 they
- * become what that version can say.
+ * The rare packets that the server sends, each as whole bytes. Reason codes come in as those of MQTT 5; under
+ * 3.1.1 they become what that version can say.
  */
 import { assert } from '../../base/assert.ts'
 import { PacketType, type ProtocolVersion, ReasonCode } from './packet.ts'
@@ -15,8 +15,8 @@ export interface Connack {
 }
 
 /**
- * CONNACK. Under 3.1.1 the answer is empty where no return code applies: the connection is then closed without a CONNACK
- * ([MQTT-3.2.2-6] of 3.1.1).
+ * CONNACK. Under 3.1.1 the answer is empty where no return code applies: the connection is then closed
+ * without a CONNACK ([MQTT-3.2.2-6] of 3.1.1).
  */
 export function encodeConnack(version: ProtocolVersion, connack: Connack): Uint8Array {
   const { sessionPresent, reasonCode, properties = {} } = connack

@@ -51,8 +51,9 @@ const Flag = {
 }
 
 /**
- * Reads a CONNECT in bytes[bodyStart, bodyEnd); the header's flags are `areHeaderFlagsValid`'s to check. What is returned
- * shares no memory with `bytes`. To answer an error, `connectVersion` says how the client wants to be spoken to.
+ * Reads a CONNECT in bytes[bodyStart, bodyEnd); the header's flags are `areHeaderFlagsValid`'s to check. What
+ * is returned shares no memory with `bytes`. To answer an error, `connectVersion` says how the client wants
+ * to be spoken to.
  */
 export function readConnect(bytes: Uint8Array, bodyStart: number, bodyEnd: number): ConnectPacket {
   const reader = new PacketReader('CONNECT', bytes, bodyStart, bodyEnd)
@@ -88,7 +89,9 @@ export function readConnect(bytes: Uint8Array, bodyStart: number, bodyEnd: numbe
   }
 }
 
-/** The version that a CONNECT asks for, as far as it can be told; 0 when it does not look like MQTT at all. */
+/**
+ * The version that a CONNECT asks for, as far as it can be told; 0 when it does not look like MQTT at all.
+ */
 export function connectVersion(bytes: Uint8Array, bodyStart: number, bodyEnd: number): ProtocolVersion | 0 {
   try {
     const reader = new PacketReader('CONNECT', bytes, bodyStart, bodyEnd)

@@ -1,4 +1,6 @@
-/** DISCONNECT and AUTH as a client sends them (sections 3.14 and 3.15). Rare packets; refused by an MqttError. */
+/**
+ * DISCONNECT and AUTH as a client sends them (sections 3.14 and 3.15). Rare packets; refused by an MqttError.
+ */
 import { type ProtocolVersion, ReasonCode } from './packet.ts'
 import { PacketReader } from './packet-reader.ts'
 import { PropertyPlace } from './properties.ts'

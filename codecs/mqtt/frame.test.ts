@@ -85,7 +85,7 @@ describe('cutFrames', () => {
     }
   })
 
-  test('a packet one byte too large is refused from its fixed header alone, the ones before it are given', () => {
+  test('a packet one byte too large is refused by its fixed header alone, after those before it', () => {
     const frames = new Frames(4)
     const bytes = Uint8Array.of(0xc0, 0, 0x30, 0x80, 0x01)
     expect(cutFrames(bytes, 0, bytes.length, 130, frames)).toBe(2)

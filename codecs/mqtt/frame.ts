@@ -15,7 +15,10 @@ export class Frames {
   readonly bodyEnd: Int32Array
   /** 0, or why the packet at the returned offset can never be taken: MALFORMED_PACKET or PACKET_TOO_LARGE. */
   fault = 0
-  /** Size in bytes of the whole packet at the returned offset, when it is incomplete and its fixed header is known; else 0. */
+  /**
+   * Size in bytes of the whole packet at the returned offset, when it is incomplete and its fixed header is
+   * known; else 0.
+   */
   needed = 0
 
   constructor(capacity: number) {
@@ -30,9 +33,10 @@ export class Frames {
 }
 
 /**
- * Cuts whole packets of bytes[offset, end) into `frames` and returns the offset of the first byte not consumed. Stops at
- * the capacity of `frames` (then `count` equals it and there may be more), at a fault, or at an incomplete packet.
- * A packet may have `sizeMax` bytes, its fixed header included; one that is too large is refused before it has arrived.
+ * Cuts whole packets of bytes[offset, end) into `frames` and returns the offset of the first byte not
+ * consumed. Stops at the capacity of `frames` (then `count` equals it and there may be more), at a fault, or
+ * at an incomplete packet. A packet may have `sizeMax` bytes, its fixed header included; one that is too
+ * large is refused before it has arrived.
  */
 // hot: per message
 export function cutFrames(

@@ -3,7 +3,6 @@ import mqtt, { type Packet } from 'mqtt-packet'
 import { AckFields, type AckType, readAck } from './ack.ts'
 import { readConnect } from './connect.ts'
 import { readAuth, readDisconnect } from './disconnect.ts'
-import { cutFrames, Frames } from './frame.ts'
 import { areHeaderFlagsValid, PacketType, type ProtocolVersion, ReasonCode } from './packet.ts'
 import { decodeProperties } from './property-objects.ts'
 import { PublishFields, readPublish } from './publish.ts'
@@ -76,15 +75,6 @@ function readPublishPlainly(
     messageExpiryIntervalS: fields.messageExpiryIntervalS,
     properties: decodeProperties(bytes, propertiesStart, propertiesEnd),
   }
-}
-
-/** Cuts one whole packet and reads it; a fault of the frame is the result too. */
-export function readOne(bytes: Uint8Array, version: ProtocolVersion): Reading {
-  const frames = new Frames(1)
-  cutFrames(bytes, 0, bytes.length, bytes.length, frames)
-  if (frames.fault !== 0) return frames.fault
-  if (frames.count === 0) return -1
-  return readOurs(bytes, frames.header[0], frames.bodyStart[0], frames.bodyEnd[0], version)
 }
 
 /** What `mqtt-packet` makes of one packet; an Error when it refuses it, null when it wants more bytes. */

@@ -1,6 +1,6 @@
 /**
- * Reads the bodies of rare packets front to back. Every read is checked against the body's end; what is wrong is thrown
- * as an MqttError with the reason code to answer.
+ * Reads the bodies of rare packets front to back. Every read is checked against the body's end; what is wrong
+ * is thrown as an MqttError with the reason code to answer.
  */
 import { MqttError, ReasonCode } from './packet.ts'
 import { PropertyScan, scanProperties, u16At } from './properties.ts'

@@ -1,6 +1,7 @@
 /**
- * What every MQTT packet shares: types, reason codes, versions, the fixed header's flags, the error of rare packets.
- * MQTT 3.1.1 and 5.0 (OASIS). Reason codes carry the names of MQTT 5; 3.1.1 answers are mapped where they are encoded.
+ * What every MQTT packet shares: types, reason codes, versions, the fixed header's flags, the error of rare
+ * packets. MQTT 3.1.1 and 5.0 (OASIS). Reason codes carry the names of MQTT 5; 3.1.1 answers are mapped where
+ * they are encoded.
  */
 
 export const PacketType = {
@@ -94,8 +95,8 @@ export class MqttError extends Error {
 const FLAGS_REQUIRED = Uint8Array.of(0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0)
 
 /**
- * Whether the first byte's type exists and its flags are the ones its type must have. QoS 3 is refused here; DUP with
- * QoS 0 by `readPublish`. Type 15 (AUTH) passes: under 3.1.1 the caller refuses it.
+ * Whether the first byte's type exists and its flags are the ones its type must have. QoS 3 is refused here;
+ * DUP with QoS 0 by `readPublish`. Type 15 (AUTH) passes: under 3.1.1 the caller refuses it.
  */
 // hot: per message
 export function areHeaderFlagsValid(header: number): boolean {

@@ -1,6 +1,7 @@
 /**
- * The properties of MQTT 5 (section 2.2.2): one table says what each is and where it may stand. `scanProperties` checks
- * them by offsets, for hot and rare packets alike; the objects of rare packets are read from what it has checked.
+ * The properties of MQTT 5 (section 2.2.2): one table says what each is and where it may stand.
+ * `scanProperties` checks them by offsets, for hot and rare packets alike; the objects of rare packets are
+ * read from what it has checked.
  */
 import { PacketType, ReasonCode } from './packet.ts'
 import { isTextValid } from './text.ts'
@@ -128,8 +129,8 @@ export class PropertyScan {
 }
 
 /**
- * Checks the properties in bytes[start, end) (without the length before them): known, allowed in `place`, each at most
- * once but user properties, values whole and in range. Returns 0 or a ReasonCode.
+ * Checks the properties in bytes[start, end) (without the length before them): known, allowed in `place`,
+ * each at most once but user properties, values whole and in range. Returns 0 or a ReasonCode.
  */
 // hot: per message (that carries properties)
 export function scanProperties(
@@ -194,7 +195,7 @@ function stringSize(bytes: Uint8Array, offset: number, end: number, kind: number
   const stop = start + u16At(bytes, offset)
   if (stop > end) return -ReasonCode.MALFORMED_PACKET
   if (kind !== PropertyKind.BINARY && !isTextValid(bytes, start, stop)) return -ReasonCode.MALFORMED_PACKET
-  // A response topic must not contain wildcards ([MQTT-3.3.2-14]) and, as a topic name, not be empty ([MQTT-4.7.3-1]).
+  // A response topic has no wildcards ([MQTT-3.3.2-14]) and, as a topic name, is not empty ([MQTT-4.7.3-1]).
   if (kind === PropertyKind.TOPIC && !isTopicNameValid(bytes, start, stop)) return -ReasonCode.PROTOCOL_ERROR
   return stop - offset
 }

@@ -1,4 +1,6 @@
-/** The properties of rare packets as objects, from checked bytes and to bytes. The table is in properties.ts. */
+/**
+ * The properties of rare packets as objects, from checked bytes and to bytes. The table is in properties.ts.
+ */
 import { assert } from '../../base/assert.ts'
 import { isPropertyAllowed, kindOf, PropertyId, PropertyKind, u16At, u32At, valueSize } from './properties.ts'
 import { copyOf, decodeText, encodeText } from './text.ts'

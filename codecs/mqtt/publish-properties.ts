@@ -6,14 +6,14 @@ import { assert } from '../../base/assert.ts'
 import { kindOf, PropertyId, valueSize } from './properties.ts'
 import { writeVarint } from './varint.ts'
 
-/** Size in bytes of the longest subscription identifier. */
+/** Size in bytes of the longest subscription identifier, with the byte that says what it is. */
 export const SUBSCRIPTION_IDENTIFIER_SIZE_BYTES_MAX = 5
 
 /**
- * Copies what a server forwards unaltered and in order (section 3.3.2.3) from bytes[start, end), as `readPublish` has
- * accepted it: all but the topic alias, which is the publisher's own ([MQTT-3.3.2-9]). A message expiry interval becomes
- * `messageExpiryIntervalS`, the time that is left of it ([MQTT-3.3.2-6]). Returns the offset after the last byte; writes at
- * most end - start bytes.
+ * Copies what a server forwards unaltered and in order (section 3.3.2.3) from bytes[start, end), as
+ * `readPublish` has accepted it: all but the topic alias, which is the publisher's own ([MQTT-3.3.2-9]). A
+ * message expiry interval becomes `messageExpiryIntervalS`, the time that is left of it ([MQTT-3.3.2-6]).
+ * Returns the offset after the last byte; writes at most end - start bytes.
  */
 // hot: per message (that carries properties)
 export function writeForwardedProperties(
@@ -45,7 +45,7 @@ export function writeForwardedProperties(
   return at
 }
 
-/** Writes the identifier of a subscription that a message matched, and returns the offset after it. */
+/** Writes the identifier of a subscription that matched, and returns the offset after it. */
 // hot: per message
 export function writeSubscriptionIdentifier(out: Uint8Array, at: number, identifier: number): number {
   assert(identifier > 0, 'subscription identifiers begin at 1')

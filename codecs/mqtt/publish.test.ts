@@ -135,7 +135,7 @@ test('a buffer without room is our fault, not a short packet', () => {
   )
 })
 
-test('forwarding keeps all properties in order but the alias, sets the expiry that is left, adds identifiers', () => {
+test('forwarding keeps the properties but the alias, sets the expiry that is left, adds identifiers', () => {
   for (let seed = 1; seed <= 200; seed++) {
     const prng = new Prng(seed)
     const samples = new SamplePackets(prng)

@@ -30,8 +30,8 @@ export class PublishFields {
 const scan = new PropertyScan()
 
 /**
- * Reads the PUBLISH that a client sent, in bytes[bodyStart, bodyEnd). Returns 0 or a ReasonCode; `out` is then undefined.
- * The topic's characters are not looked at: see `isTopicNameValid`.
+ * Reads the PUBLISH that a client sent, in bytes[bodyStart, bodyEnd). Returns 0 or a ReasonCode; `out` is
+ * then undefined. The topic's characters are not looked at: see `isTopicNameValid`.
  */
 // hot: per message
 export function readPublish(
@@ -128,8 +128,9 @@ export function publishSize(
 }
 
 /**
- * Writes a whole PUBLISH at `offset` and returns the offset after it. `header` is `publishHeader`'s; `properties` are
- * encoded, without the length before them (under 3.1.1 they are left out). `out` must have room for `publishSize`.
+ * Writes a whole PUBLISH at `offset` and returns the offset after it. `header` is `publishHeader`'s;
+ * `properties` are encoded, without the length before them (under 3.1.1 they are left out). `out` must have
+ * room for `publishSize`.
  */
 // hot: per message
 export function writePublish(
@@ -175,7 +176,10 @@ export function writePublish(
   return at
 }
 
-/** Up to this size a loop (0.8 ns a byte) is cheaper than a subarray (27 ns); bench/framing.ts, `writePublish`. */
+/**
+ * Up to this size a loop (0.8 ns a byte) is cheaper than a subarray (27 ns); bench/framing.ts,
+ * `writePublish`.
+ */
 const COPY_LOOP_SIZE_MAX = 32
 
 // hot: per message

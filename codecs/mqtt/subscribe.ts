@@ -1,11 +1,17 @@
-/** SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10). Rare packets: read into objects, refused by an MqttError. */
+/**
+ * SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10). Rare packets: read into objects, refused by an
+ * MqttError.
+ */
 import { type ProtocolVersion, type Qos, ReasonCode } from './packet.ts'
 import { PacketReader } from './packet-reader.ts'
 import { PropertyPlace } from './properties.ts'
 import { isShared } from './topic.ts'
 
 export interface FilterRequest {
-  /** As sent: whether it is a valid filter is `isTopicFilterValid`'s to say, as each filter has an answer of its own. */
+  /**
+   * As sent: whether it is a valid filter is `isTopicFilterValid`'s to say, as each filter has an answer of
+   * its own.
+   */
   filter: string
   qos: Qos
   noLocal: boolean

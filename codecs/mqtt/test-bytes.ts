@@ -10,10 +10,3 @@ export function field(content: string | number[]): number[] {
 export function properties(...bytes: number[]): number[] {
   return [bytes.length, ...bytes]
 }
-
-/** A whole packet: first byte, length, body. */
-export function packetOf(header: number, ...body: number[]): Uint8Array {
-  const size = body.length
-  const length = size < 128 ? [size] : [(size & 127) | 128, size >> 7]
-  return Uint8Array.from([header, ...length, ...body])
-}

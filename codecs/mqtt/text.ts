@@ -1,5 +1,6 @@
 /**
- * The UTF-8 strings of MQTT ([MQTT-1.5.4]): well-formed, without U+0000; U+FEFF is a character like others and is kept.
+ * The UTF-8 strings of MQTT ([MQTT-1.5.4]): well-formed, without U+0000; U+FEFF is a character like others
+ * and is kept.
  */
 import { assert } from '../../base/assert.ts'
 

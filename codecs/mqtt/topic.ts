@@ -6,8 +6,8 @@ const NUMBER_SIGN = 0x23
 const PLUS = 0x2b
 
 /**
- * Whether bytes[start, end) may name a topic: well-formed UTF-8 of at least one character, no U+0000 and no wildcard.
- * An empty name that stands for a topic alias is the caller's affair.
+ * Whether bytes[start, end) may name a topic: well-formed UTF-8 of at least one character, no U+0000 and no
+ * wildcard. An empty name that stands for a topic alias is the caller's affair.
  */
 // hot: per message (of a topic that its connection has not just used)
 export function isTopicNameValid(bytes: Uint8Array, start: number, end: number): boolean {
@@ -27,8 +27,9 @@ export function isTopicNameValid(bytes: Uint8Array, start: number, end: number):
 }
 
 /**
- * Whether a filter keeps to the rules: not empty, `+` fills a whole level, `#` fills the last one; of a shared filter both
- * the name and the filter behind it. The text is what `readSubscribe` gave, so its UTF-8 is known to be good.
+ * Whether a filter keeps to the rules: not empty, `+` fills a whole level, `#` fills the last one; of a
+ * shared filter both the name and the filter behind it. The text is what `readSubscribe` gave, so its UTF-8
+ * is known to be good.
  */
 export function isTopicFilterValid(filter: string): boolean {
   if (!isShared(filter)) return areWildcardsValid(filter)

@@ -1,6 +1,6 @@
 /**
- * The variable byte integer of MQTT ([MQTT-1.5.5]): seven bits a byte, least significant first, at most four bytes,
- * and never longer than it need be.
+ * The variable byte integer of MQTT ([MQTT-1.5.5]): seven bits a byte, least significant first, at most four
+ * bytes, and never longer than it need be.
  */
 import { assert } from '../../base/assert.ts'
 
@@ -10,7 +10,10 @@ export const VARINT_MAX = 268_435_455
 export const VARINT_INCOMPLETE = -1
 export const VARINT_MALFORMED = -2
 
-/** The value at `offset`, or one of the two codes above. Its size is `varintSize(value)`, as only the shortest form is taken. */
+/**
+ * The value at `offset`, or one of the two codes above. Its size is `varintSize(value)`, as only the shortest
+ * form is taken.
+ */
 // hot: per message
 export function readVarint(bytes: Uint8Array, offset: number, end: number): number {
   let value = 0

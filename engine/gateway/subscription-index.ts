@@ -1,7 +1,8 @@
 /**
- * From topic filters to the subscribers whose filters match a topic: a trie of levels with `+`, `#` and the rule for
- * topics that begin with `$` (MQTT 5.0, section 4.7). Owner: the gateway's thread. Invariant: a node has a subscriber or a
- * child, so an empty index holds no memory, and one match visits each node at most once.
+ * From topic filters to the subscribers whose filters match a topic: a trie of levels with `+`, `#` and the
+ * rule for topics that begin with `$` (MQTT 5.0, section 4.7). Owner: the gateway's thread. Invariant: a node
+ * has a subscriber or a child, so an empty index holds no memory, and one match visits each node at most
+ * once.
  */
 
 export interface SubscriptionBounds {
@@ -43,8 +44,9 @@ export class SubscriptionIndex<T> {
   }
 
   /**
-   * Adds a subscriber under a valid filter (`isTopicFilterValid`; of a shared one, the part behind its name). Adding the
-   * same pair again changes nothing. Returns false when the index is full or the filter is too deep.
+   * Adds a subscriber under a valid filter (`isTopicFilterValid`; of a shared one, the part behind its name).
+   * Adding the same pair again changes nothing. Returns false when the index is full or the filter is too
+   * deep.
    */
   add(filter: string, subscriber: T): boolean {
     const levels = filter.split('/')
@@ -69,8 +71,8 @@ export class SubscriptionIndex<T> {
   }
 
   /**
-   * Appends to `into` the subscriber of every filter that matches the topic: one that holds several matching filters comes
-   * once for each. No order is promised.
+   * Appends to `into` the subscriber of every filter that matches the topic: one that holds several matching
+   * filters comes once for each. No order is promised.
    */
   // hot: per message
   match(topic: string, into: T[]): void {
