@@ -1,0 +1,183 @@
+/**
+ * chDB behind the store child's HTTP: sessions, inserts from files, and analysts' queries whose results come through a
+ * named pipe. Owned by the main thread of a forked process: chDB crashes in worker threads.
+ *
+ * Why pipes: chDB's own streaming runs a query's analysis (scalar subqueries with it) on the calling thread, where a
+ * hostile query would hold up every insert, and its one-shot calls buffer the whole result. `INTO OUTFILE` a pipe, run
+ * asynchronously, does neither, works with every format, and a reader that goes away ends the query.
+ */
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, existsSync, openSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { Session } from 'chdb'
+import { DATABASE } from './columns.ts'
+import type { EngineLimits } from './engine-config.ts'
+import { faultOf } from './errors.ts'
+import { forbiddenTableFunctions, type ReadQuery } from './query-guard.ts'
+import { Semaphore } from './semaphore.ts'
+import { quoteName, quoteString } from './sql-tokens.ts'
+
+export interface QueryStats {
+  readonly rowsRead: number
+  readonly bytesRead: number
+  readonly elapsedSeconds: number
+}
+
+export interface RunningQuery {
+  /** The result in the format asked for; ends when the query is done or has failed. */
+  readonly output: Readable
+  /** Settles when the engine is done; rejects with a ClickHouseFault. Never before the last byte is written. */
+  readonly done: Promise<QueryStats>
+  /** Ends the query because nobody reads its result any more. */
+  cancel(): void
+}
+
+export interface QueryContext {
+  readonly database: string
+  readonly format: string
+  /** Set in this order, all at once; the caller has checked the names. */
+  readonly settings: ReadonlyMap<string, string>
+  /** Values of `{name:Type}` placeholders, unescaped. */
+  readonly params: ReadonlyMap<string, string>
+}
+
+/** Two, so that a small insert need not wait for a large one. */
+const INSERTS_AT_ONCE = 2
+const INSERTS_WAITING_MAX = 256
+
+export class ChdbEngine {
+  readonly limits: EngineLimits
+  readonly forbiddenCalls: ReadonlySet<string>
+  readonly #queries: Semaphore
+  readonly #directory: string
+  readonly #control: Session
+  readonly #inserts = new Semaphore(INSERTS_AT_ONCE, INSERTS_WAITING_MAX)
+  readonly #idleInsertSessions: Session[] = []
+  readonly #idlePipes: string[]
+
+  /** Throws what chDB throws when the directory is in use or broken. */
+  constructor(directory: string, runDirectory: string, configPath: string, limits: EngineLimits) {
+    this.limits = limits
+    this.#directory = directory
+    this.#control = new Session(directory, { connectionArgs: [`--config-file=${configPath}`] })
+    // Every session runs in it, and it must be there before the first of them.
+    this.#control.query(`CREATE DATABASE IF NOT EXISTS ${DATABASE} ENGINE = Atomic`)
+    for (let i = 0; i < INSERTS_AT_ONCE; i++) this.#idleInsertSessions.push(new Session(directory))
+    const functions = this.#control.query('SELECT name FROM system.table_functions', 'TSV')
+    this.forbiddenCalls = forbiddenTableFunctions(functions.trim().split('\n'))
+    this.#queries = new Semaphore(limits.queriesMax, limits.queriesWaitingMax)
+    this.#idlePipes = makePipes(runDirectory, limits.queriesMax)
+  }
+
+  /** Runs an insert's statement once its body lies in a file. */
+  async insert(sql: string): Promise<QueryStats> {
+    const release = await this.#inserts.acquire()
+    const session = this.#idleInsertSessions.pop() as Session
+    try {
+      return await runOnce(session, sql)
+    } finally {
+      this.#idleInsertSessions.push(session)
+      release()
+    }
+  }
+
+  /** Runs a trusted statement of any kind in a session of its own, with its result in memory. */
+  async execute(sql: string, context: QueryContext): Promise<QueryStats & { readonly body: Uint8Array }> {
+    const release = await this.#inserts.acquire()
+    let session: Session | null = null
+    try {
+      session = this.#preparedSession(context)
+      const result = await session.queryAsync(sql, { format: context.format })
+      return { ...statsOf(result), body: result.bytes() }
+    } catch (cause) {
+      throw faultOf(cause)
+    } finally {
+      session?.close()
+      release()
+    }
+  }
+
+  /** Starts a reader's query once there is a place for it. The context's settings end with `readonly`. */
+  async read(query: ReadQuery, context: QueryContext): Promise<RunningQuery> {
+    const release = await this.#queries.acquire()
+    const pipe = this.#idlePipes.pop() as string
+    const giveBack = (): void => {
+      this.#idlePipes.push(pipe)
+      release()
+    }
+    try {
+      return this.#readInto(pipe, query, context, giveBack)
+    } catch (cause) {
+      giveBack()
+      throw faultOf(cause)
+    }
+  }
+
+  #readInto(pipe: string, query: ReadQuery, context: QueryContext, giveBack: () => void): RunningQuery {
+    const session = this.#preparedSession(context)
+    const readEnd = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
+    // Held open so that the reader sees no end before the engine has come to write, or has failed to.
+    const writeEnd = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK)
+    const output = new Socket({ fd: readEnd, readable: true, writable: false })
+    const target = `INTO OUTFILE ${quoteString(pipe)} TRUNCATE FORMAT ${query.format ?? context.format}`
+    const done = runOnce(session, `${query.head} ${target} ${query.tail}`).finally(() => {
+      closeSync(writeEnd)
+      session.close()
+      giveBack()
+    })
+    const cancel = (): void => {
+      output.destroy()
+      this.#kill(pipe)
+    }
+    return { output, done, cancel }
+  }
+
+  #preparedSession(context: QueryContext): Session {
+    const session = new Session(this.#directory)
+    try {
+      for (const [name, value] of context.params) session.query(`SET param_${name} = ${quoteString(value)}`)
+      session.query(`USE ${quoteName(context.database)}`)
+      const settings = [...context.settings].map(([name, value]) => `${name} = ${quoteString(value)}`)
+      if (settings.length > 0) session.query(`SET ${settings.join(', ')}`)
+      return session
+    } catch (cause) {
+      session.close()
+      throw cause
+    }
+  }
+
+  close(): void {
+    this.#control.close()
+    for (const session of this.#idleInsertSessions) session.close()
+  }
+
+  #kill(pipe: string): void {
+    const own = `query NOT LIKE '%system.processes%'`
+    this.#control
+      .queryAsync(`KILL QUERY WHERE position(query, ${quoteString(pipe)}) > 0 AND ${own} ASYNC`, {
+        format: 'Null',
+      })
+      .catch(() => {})
+  }
+}
+
+async function runOnce(session: Session, sql: string): Promise<QueryStats> {
+  try {
+    return statsOf(await session.queryAsync(sql, { format: 'Null' }))
+  } catch (cause) {
+    throw faultOf(cause)
+  }
+}
+
+function statsOf(result: { rowsRead: number; bytesRead: number; elapsed: number }): QueryStats {
+  return { rowsRead: result.rowsRead, bytesRead: result.bytesRead, elapsedSeconds: result.elapsed }
+}
+
+function makePipes(directory: string, count: number): string[] {
+  const pipes = Array.from({ length: count }, (_, i) => join(directory, `result-${i}.pipe`))
+  const missing = pipes.filter((pipe) => !existsSync(pipe))
+  if (missing.length > 0) execFileSync('mkfifo', ['-m', '600', ...missing])
+  return pipes
+}

@@ -1,0 +1,99 @@
+/**
+ * The store child: a forked process whose main thread owns chDB and serves ClickHouse's HTTP protocol on a private Unix
+ * socket (the sink) and on a TCP port (analysts). It says `ready` or one `fault` to its parent, and ends with it:
+ * on SIGTERM or a lost parent it takes no more requests, lets running inserts end, and exits with 0.
+ */
+import { chmodSync, rmSync } from 'node:fs'
+import type { Server } from 'node:http'
+import type { AddressInfo, ListenOptions } from 'node:net'
+import { join } from 'node:path'
+import { BodyFiles } from './body-files.ts'
+import { ChdbEngine } from './chdb-engine.ts'
+import { PASSWORD_VARIABLE, type StoreChildConfig, type StoreChildEvent } from './child-messages.ts'
+import { writeEngineConfig } from './engine-config.ts'
+import { type StoreStartCode, StoreStartError } from './errors.ts'
+import { createStoreServer } from './http-server.ts'
+
+const STOP_MS_MAX = 10_000
+
+async function main(config: StoreChildConfig): Promise<void> {
+  const configPath = writeEngineConfig(config.runDirectory, config.limits)
+  const engine = new ChdbEngine(config.dataDirectory, config.runDirectory, configPath, config.limits)
+  const bodies = new BodyFiles(join(config.runDirectory, 'bodies'), config.limits.insertSizeBytesMax)
+  const password = process.env[PASSWORD_VARIABLE] ?? null
+  const common = { engine, bodies, password: null }
+  const trusted = createStoreServer({ ...common, rights: 'trusted', listenHost: null })
+  rmSync(config.socketPath, { force: true })
+  await listen(trusted, { path: config.socketPath })
+  chmodSync(config.socketPath, 0o600)
+  const servers = [trusted]
+  let address: { host: string; port: number } | null = null
+  if (config.listen !== null) {
+    const { host, port } = config.listen
+    const rights = config.isWritable ? 'writer' : 'reader'
+    const server = createStoreServer({ ...common, rights, listenHost: host, password })
+    await listen(server, { host, port })
+    servers.push(server)
+    address = { host, port: (server.address() as AddressInfo).port }
+  }
+  stopWithParent(servers, engine, config.socketPath)
+  send({ event: 'ready', address })
+}
+
+function listen(server: Server, where: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => reject(listenError(cause, where)))
+    server.listen(where, resolve)
+  })
+}
+
+function listenError(cause: NodeJS.ErrnoException, { host, port, path }: ListenOptions): StoreStartError {
+  const where = path ?? `${host}:${port}`
+  const [code, message]: [StoreStartCode, string] =
+    cause.code === 'EADDRINUSE'
+      ? ['PORT_IN_USE', `${where} is in use: choose another port for the store, or 0 for a free one`]
+      : cause.code === 'EACCES'
+        ? ['LISTEN_REFUSED', `this user may not listen on ${where}: choose a port above 1023`]
+        : [
+            'ADDRESS_UNAVAILABLE',
+            `cannot listen on ${where} (${cause.code}): name an address of this machine`,
+          ]
+  return new StoreStartError(code, message, { cause })
+}
+
+function stopWithParent(servers: readonly Server[], engine: ChdbEngine, socketPath: string): void {
+  let isStopping = false
+  const stop = (): void => {
+    if (isStopping) return
+    isStopping = true
+    setTimeout(() => process.exit(0), STOP_MS_MAX).unref()
+    const closed = servers.map((server) => new Promise((resolve) => server.close(resolve)))
+    for (const server of servers) server.closeIdleConnections()
+    void Promise.all(closed).then(() => {
+      rmSync(socketPath, { force: true })
+      engine.close()
+      process.exit(0)
+    })
+  }
+  process.on('SIGTERM', stop)
+  process.on('disconnect', stop)
+  // Ctrl-C reaches the whole group: the parent decides when its store ends.
+  process.on('SIGINT', () => {})
+}
+
+function send(event: StoreChildEvent): void {
+  process.send?.(event)
+}
+
+function report(cause: unknown): void {
+  const code = cause instanceof StoreStartError ? cause.code : 'START_FAILED'
+  const text = cause instanceof Error ? cause.message : String(cause)
+  send({ event: 'fault', code, message: text.replaceAll(/\s*\n\s*/g, ' ') })
+}
+
+main(JSON.parse(process.argv[2]) as StoreChildConfig).catch((cause: unknown) => {
+  report(cause)
+  process.exitCode = 1
+  process.disconnect?.()
+  setImmediate(() => process.exit(1))
+})

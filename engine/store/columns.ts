@@ -1,0 +1,71 @@
+/**
+ * The columns of each table that blocks are built for: names and ClickHouse type texts, in the order of the table.
+ * Pure constants, shared by the schema (which creates them), the shards (which encode them) and the tests.
+ */
+
+export interface ColumnSpec {
+  readonly name: string
+  readonly type: string
+  /** Compression codec on disk; not a part of the type. */
+  readonly codec?: string
+}
+
+export const DATABASE = 'millrace'
+
+const LOW_CARDINALITY_STRING = 'LowCardinality(String)'
+const DATE_TIME = 'DateTime64(3)'
+
+/** A number and the event time it was read at, as `rollups` keeps them for first and last. */
+export const READING_AT_TYPE = 'Tuple(ts DateTime64(3), value Float64)'
+
+export const SAMPLES_COLUMNS = [
+  { name: 'stream', type: LOW_CARDINALITY_STRING },
+  { name: 'device', type: LOW_CARDINALITY_STRING },
+  { name: 'metric', type: LOW_CARDINALITY_STRING },
+  { name: 'ts', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'value', type: 'Float64', codec: 'ZSTD' },
+  { name: 'text', type: 'String', codec: 'ZSTD' },
+  { name: 'arrival', type: DATE_TIME, codec: 'Delta, ZSTD' },
+] as const satisfies readonly ColumnSpec[]
+
+/**
+ * Partial rows that merge by plain functions, exactly whatever their order. `first` and `last` are tuples (ts, value),
+ * compared as such: of equal event times (in stored milliseconds) `first` keeps the smallest value and `last` the largest.
+ */
+export const ROLLUPS_COLUMNS = [
+  { name: 'stream', type: LOW_CARDINALITY_STRING },
+  { name: 'device', type: LOW_CARDINALITY_STRING },
+  { name: 'metric', type: LOW_CARDINALITY_STRING },
+  { name: 'window', type: LOW_CARDINALITY_STRING },
+  { name: 'start', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'count', type: 'SimpleAggregateFunction(sum, UInt64)', codec: 'ZSTD' },
+  { name: 'sum', type: 'SimpleAggregateFunction(sum, Float64)', codec: 'ZSTD' },
+  { name: 'min', type: 'SimpleAggregateFunction(min, Float64)', codec: 'ZSTD' },
+  { name: 'max', type: 'SimpleAggregateFunction(max, Float64)', codec: 'ZSTD' },
+  { name: 'first', type: `SimpleAggregateFunction(min, ${READING_AT_TYPE})`, codec: 'ZSTD' },
+  { name: 'last', type: `SimpleAggregateFunction(max, ${READING_AT_TYPE})`, codec: 'ZSTD' },
+] as const satisfies readonly ColumnSpec[]
+
+export const DEAD_LETTERS_COLUMNS = [
+  { name: 'arrival', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'stream', type: LOW_CARDINALITY_STRING },
+  { name: 'device', type: LOW_CARDINALITY_STRING },
+  { name: 'topic', type: 'String', codec: 'ZSTD' },
+  { name: 'reason', type: LOW_CARDINALITY_STRING },
+  { name: 'payload', type: 'String', codec: 'ZSTD' },
+  { name: 'shard', type: 'UInt32' },
+  { name: 'position', type: 'UInt64' },
+] as const satisfies readonly ColumnSpec[]
+
+export const TABLE_COLUMNS = {
+  samples: SAMPLES_COLUMNS,
+  rollups: ROLLUPS_COLUMNS,
+  dead_letters: DEAD_LETTERS_COLUMNS,
+} as const satisfies Record<string, readonly ColumnSpec[]>
+
+export type TableName = keyof typeof TABLE_COLUMNS
+
+/** The names alone, as an INSERT lists them. */
+export function columnNames(columns: readonly ColumnSpec[]): string[] {
+  return columns.map((column) => column.name)
+}
