@@ -5,7 +5,11 @@ import { comparable, parseTheirs, propertiesOfTheirs } from './packet-oracle.ts'
 import { PropertyPlace } from './properties.ts'
 import { encodeProperties, type Properties } from './property-objects.ts'
 import { PublishFields, publishHeader, publishSize, readPublish, writePublish } from './publish.ts'
-import { writeForwardedProperties, writeSubscriptionIdentifier } from './publish-properties.ts'
+import {
+  SUBSCRIPTION_IDENTIFIER_SIZE_BYTES_MAX,
+  writeForwardedProperties,
+  writeSubscriptionIdentifier,
+} from './publish-properties.ts'
 import { SamplePackets } from './sample-packets.ts'
 import { field, properties } from './test-bytes.ts'
 
@@ -151,7 +155,7 @@ test('forwarding keeps the properties but the alias, sets the expiry that is lef
       ],
     }
     const encoded = encodeProperties(given, PropertyPlace.PUBLISH)
-    const out = new Uint8Array(encoded.length + 10)
+    const out = new Uint8Array(encoded.length + 2 * SUBSCRIPTION_IDENTIFIER_SIZE_BYTES_MAX)
     let at = writeForwardedProperties(out, 0, encoded, 0, encoded.length, 77)
     expect(at).toBe(encoded.length - 3)
     at = writeSubscriptionIdentifier(out, at, 268_435_455 - seed)
