@@ -10,7 +10,9 @@ import { PublishFields } from '../../codecs/mqtt/publish.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import type { CloseReason } from './close-reason.ts'
+import { Exchange } from './exchange.ts'
 import { GatewayCounters } from './gateway-counters.ts'
+import type { PeerOptions } from './peer-link.ts'
 import { type LaneUser, ShardLane } from './shard-lane.ts'
 import { TopicRouter } from './topic-router.ts'
 
@@ -30,6 +32,7 @@ export interface GatewayOptions {
   elapsedUs: () => number
   /** The next of the engine-wide connection numbers. */
   takeNumber: () => number
+  peers: readonly PeerOptions[]
 }
 
 /** A connection, as far as the gateway's sweep and takeovers know it. */
@@ -49,6 +52,7 @@ export class GatewayContext {
   readonly durable: Int32Array
   readonly router: TopicRouter
   readonly counters = new GatewayCounters()
+  readonly exchange: Exchange
   readonly limits: LimitsConfig
   readonly takeNumber: () => number
   /** A whole packet, bytes: what the config allows and a ring takes. */
@@ -77,6 +81,7 @@ export class GatewayContext {
     this.takeNumber = options.takeNumber
     this.#clock = options.clock
     this.#elapsedUs = options.elapsedUs
+    this.exchange = new Exchange(options.peers, this.counters)
     this.setTime()
     this.startMs = this.nowMs
     const durable = new Int32Array(options.rings.length)
@@ -99,11 +104,12 @@ export class GatewayContext {
     this.counters.nowUs = this.nowUs
   }
 
-  /** At the end of a socket read: shows the shards what it brought. */
+  /** At the end of a socket read: shows shards and subscribers what it brought. */
   // hot: per batch
   endRead(user: LaneUser): void {
     const { lanes } = this
     for (let shard = 0; shard < lanes.length; shard++) lanes[shard].endRead(user)
+    this.exchange.flush()
   }
 
   /** The rings have been full for too long to take in new clients. */

@@ -6,6 +6,7 @@ import { CloseReasons } from './close-reason.ts'
 import { GatewayContext, type GatewayOptions } from './gateway-context.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
 import { MqttConnection } from './mqtt-connection.ts'
+import type { PeerMessage } from './peer-link.ts'
 import type { Transport } from './transport.ts'
 
 const SWEEP_INTERVAL_MS = 1000
@@ -41,8 +42,21 @@ export class Gateway {
     let hasMoved = false
     for (let shard = 0; shard < lanes.length; shard++) if (lanes[shard].refresh()) hasMoved = true
     if (hasMoved) for (let shard = 0; shard < lanes.length; shard++) lanes[shard].settle()
+    if (context.exchange.takeFromPeers()) hasMoved = true
     if (Math.abs(context.nowMs - this.#sweptMs) >= SWEEP_INTERVAL_MS) this.#sweep()
     return hasMoved
+  }
+
+  /** Takes in a message from the port of the peer with that place in the options. */
+  handlePeer(place: number, message: PeerMessage): void {
+    const { exchange, clientsById } = this.context
+    if (message.kind !== 'connected') {
+      exchange.handle(exchange.peers[place], message)
+      return
+    }
+    const client = clientsById.get(message.clientId)
+    // Both gateways hear of each other's connection; the later number stays, on both. Numbers wrap at 2^32.
+    if (client !== undefined && ((client.number - message.number) | 0) < 0) client.end(CloseReasons.takenOver)
   }
 
   status(): GatewayStatus {

@@ -8,6 +8,7 @@ import type { LimitsConfig, StreamConfig } from '../config.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { Gateway } from './gateway-core.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
+import type { PeerMessage } from './peer-link.ts'
 import { TcpDoor } from './tcp-door.ts'
 
 export interface Address {
@@ -71,11 +72,22 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     limits: setup.limits,
     clock: setup.clock,
     elapsedUs: () => performance.now() * 1000,
-    takeNumber: () => Atomics.add(numbers, 0, 1) + 1,
+    takeNumber: () => (Atomics.add(numbers, 0, 1) + 1) >>> 0,
+    peers: setup.peers.map((peer) => ({
+      index: peer.index,
+      post: (message) => peer.port.postMessage(message),
+      inbound: peer.inbound,
+      outbound: peer.outbound,
+      bell: new Doorbell(peer.bell),
+    })),
   })
   const tcp = setup.mqtt === null ? null : new TcpDoor(gateway)
   const bell = new Doorbell(setup.bell)
   let isStopped = false
+
+  for (const [place, { port }] of setup.peers.entries()) {
+    port.on('message', (message: PeerMessage) => gateway.handlePeer(place, message))
+  }
 
   /** Works until a look after `announceSleep` finds nothing more, then sleeps until the bell is rung. */
   function wake(): void {
@@ -113,6 +125,7 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     clearInterval(timer)
     tcp?.stopAccepting()
     tcp?.destroyAll()
+    for (const { port } of setup.peers) port.close()
   }
 
   return {

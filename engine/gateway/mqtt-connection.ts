@@ -1,13 +1,13 @@
 /**
  * One MQTT connection as a state machine over a Transport: bytes come in by `receive`, answers leave by `transport.write`.
- * Owner: the gateway's thread. Invariants: PUBACKs leave in the order of the PUBLISHes; what is not parsed is held, in order;
- * a paused connection is read again only after all it holds was taken.
+ * Owner: the gateway's thread. Invariants: PUBACKs leave in the order of the PUBLISHes; a PUBLISH is taken whole (record,
+ * acknowledgement, delivery) or not at all; a paused connection is read again only after all it holds was taken.
  */
 import { hashBytes } from '../../base/hash.ts'
 import { messageRecordSize, RecordFlag, writeMessageRecord } from '../../codecs/journal/record.ts'
+import { readAck } from '../../codecs/mqtt/ack.ts'
 import { encodeDisconnect, PINGRESP } from '../../codecs/mqtt/answers.ts'
 import { readDisconnect } from '../../codecs/mqtt/disconnect.ts'
-import { cutFrames } from '../../codecs/mqtt/frame.ts'
 import {
   areHeaderFlagsValid,
   MqttError,
@@ -15,22 +15,27 @@ import {
   type ProtocolVersion,
   ReasonCode,
 } from '../../codecs/mqtt/packet.ts'
-import { readPublish } from '../../codecs/mqtt/publish.ts'
+import { type PublishFields, readPublish } from '../../codecs/mqtt/publish.ts'
+import { readSubscribe, readUnsubscribe } from '../../codecs/mqtt/subscribe.ts'
 import { AckQueue, NO_SHARD } from './ack-queue.ts'
+import { ClientSubscriber } from './client-subscriber.ts'
 import { type CloseReason, CloseReasons, closeReasonOf } from './close-reason.ts'
-import { answerConnect, TOPIC_ALIAS_MAXIMUM } from './connect-handshake.ts'
+import { type AcceptedConnect, answerConnect, TOPIC_ALIAS_MAXIMUM } from './connect-handshake.ts'
 import { ConnectionTopics } from './connection-topics.ts'
 import type { Client, GatewayContext } from './gateway-context.ts'
-import { InboundBytes } from './inbound-bytes.ts'
+import { PacketStream } from './packet-stream.ts'
 import type { ShardLane } from './shard-lane.ts'
+import type { TopicRoute } from './topic-router.ts'
 import type { Transport } from './transport.ts'
 
 /** A first packet may have this size; it is a CONNECT. */
-export const CONNECT_SIZE_BYTES_MAX = 64 << 10
-/** What a connection that cannot be paused may send into a full ring. */
-const HELD_SIZE_BYTES_MAX = 256 << 10
+const CONNECT_SIZE_BYTES_MAX = 64 << 10
 /** Answers other than PUBACKs that wait in a socket. */
 const UNREAD_SIZE_BYTES_MAX = 64 << 10
+/** After this many quiet seconds the queue of acknowledgements gives its memory back. */
+const IDLE_TICKS = 10
+/** Of a PUBLISH's first byte, what a record keeps. */
+const RECORD_FLAGS = RecordFlag.RETAIN | RecordFlag.QOS_1 | RecordFlag.DUP
 /** Of `#publish`: there is no room now. Not a ReasonCode. */
 const BLOCKED = -1
 
@@ -40,24 +45,26 @@ type Phase = (typeof Phase)[keyof typeof Phase]
 export class MqttConnection implements Client {
   number = 0
   blockedOn: ShardLane | null = null
-  clientId = ''
+  packetSizeBytesMax: number
   #context: GatewayContext
   #transport: Transport
+  #stream: PacketStream
   #phase: Phase = Phase.CONNECTING
+  #connect: AcceptedConnect | null = null
   #version: ProtocolVersion = 4
-  #sizeMax: number
-  #inbound = new InboundBytes()
   #topics: ConnectionTopics | null = null
   #acks: AckQueue | null = null
   #isWaitingForAcks = false
+  #subscriber: ClientSubscriber | null = null
   #keepAliveTicks = 0
   #receivedTick: number
 
   constructor(context: GatewayContext, transport: Transport) {
     this.#context = context
     this.#transport = transport
+    this.#stream = new PacketStream(context.frames, this)
     this.#receivedTick = context.tick
-    this.#sizeMax = Math.min(CONNECT_SIZE_BYTES_MAX, context.packetSizeBytesMax)
+    this.packetSizeBytesMax = Math.min(CONNECT_SIZE_BYTES_MAX, context.packetSizeBytesMax)
     context.clients.add(this)
   }
 
@@ -65,12 +72,12 @@ export class MqttConnection implements Client {
     return this.#phase === Phase.CLOSED
   }
 
-  get isSettled(): boolean {
-    return this.#acks === null || this.#acks.count === 0
-  }
-
   get isPaused(): boolean {
     return this.blockedOn !== null || this.#isWaitingForAcks
+  }
+
+  get isSettled(): boolean {
+    return this.#acks === null || this.#acks.count === 0
   }
 
   /** Takes one socket read: bytes[start, end), before which `headroomSizeBytes` may be overwritten. */
@@ -81,9 +88,9 @@ export class MqttConnection implements Client {
     context.setTime()
     context.counters.bytesReceived += end - start
     this.#receivedTick = context.tick
-    if (this.isPaused) this.#hold(bytes, start, end)
-    else this.#join(bytes, start, end, headroomSizeBytes)
-    this.#endRead()
+    this.#stream.receive(bytes, start, end, headroomSizeBytes)
+    context.endRead(this)
+    if (this.#acks?.isReady(context.durable)) this.settle()
   }
 
   /** The transport's buffer is empty again. */
@@ -91,6 +98,7 @@ export class MqttConnection implements Client {
     if (this.#phase !== Phase.OPEN) return
     this.#context.setTime()
     this.settle()
+    this.#subscriber?.flush()
   }
 
   /** The transport is gone. */
@@ -108,19 +116,38 @@ export class MqttConnection implements Client {
     this.#transport.close(reason.webSocketCode)
   }
 
+  refuse(reasonCode: number): void {
+    this.end(closeReasonOf(reasonCode))
+  }
+
+  overrun(): void {
+    this.end(CloseReasons.overrun)
+  }
+
   /** Sends the PUBACKs whose messages are durable, and goes on reading where that was waited for. */
   // hot: per batch
   settle(): void {
     if (this.#phase !== Phase.OPEN) return
     this.#sendAcks()
-    if (this.#isWaitingForAcks && !this.#isAckBoundReached()) this.#resume()
+    if (this.#isWaitingForAcks && !this.#isAckBoundReached()) this.retry()
   }
 
+  /** Takes what is held, and reads on unless that paused the connection again. */
   retry(): void {
-    this.#resume()
+    const context = this.#context
+    this.blockedOn = null
+    this.#isWaitingForAcks = false
+    context.counters.pausedConnections--
+    if (context.isDraining) return
+    this.#stream.resume()
+    context.endRead(this)
+    if (this.isPaused || this.isClosed) return
+    this.#receivedTick = context.tick
+    this.#transport.resume()
+    if (this.#acks?.isReady(context.durable)) this.#sendAcks()
   }
 
-  /** Once a second. */
+  /** Once a second. Keep-alive is suspended while the connection is not read. */
   sweep(): void {
     const idleTicks = this.#context.tick - this.#receivedTick
     if (this.#phase === Phase.CONNECTING) {
@@ -132,69 +159,8 @@ export class MqttConnection implements Client {
     }
   }
 
-  /** Puts what is held before the new bytes, and parses. */
-  #join(bytes: Uint8Array, start: number, end: number, headroomSizeBytes: number): void {
-    const inbound = this.#inbound
-    if (inbound.held === null) {
-      this.#parse(bytes, start, end)
-      return
-    }
-    if (inbound.needed > 0) {
-      const rest = start + inbound.append(bytes, start, end)
-      if (inbound.size < inbound.needed) return
-      const packet = inbound.take()
-      this.#parse(packet, 0, packet.length)
-      if (rest === end || this.isClosed) return
-      if (this.isPaused) this.#hold(bytes, rest, end)
-      else this.#parse(bytes, rest, end)
-      return
-    }
-    const { size } = inbound
-    const held = inbound.take()
-    if (size <= headroomSizeBytes) {
-      bytes.set(held, start - size)
-      this.#parse(bytes, start - size, end)
-      return
-    }
-    const joined = new Uint8Array(size + end - start)
-    joined.set(held)
-    joined.set(bytes.subarray(start, end), size)
-    this.#parse(joined, 0, joined.length)
-  }
-
-  #hold(bytes: Uint8Array, start: number, end: number): void {
-    this.#inbound.append(bytes, start, end)
-    if (this.#inbound.size > HELD_SIZE_BYTES_MAX + this.#sizeMax) this.end(CloseReasons.overrun)
-  }
-
-  /** Takes all whole packets, and keeps what is left. */
-  // hot: per batch
-  #parse(bytes: Uint8Array, start: number, end: number): void {
-    const { frames } = this.#context
-    let offset = start
-    for (;;) {
-      const sizeMax = this.#sizeMax
-      const cut = cutFrames(bytes, offset, end, sizeMax, frames)
-      const { count, fault } = frames
-      const taken = this.#takeFrames(bytes, count)
-      if (this.isClosed) return
-      if (taken < count) {
-        if (taken > 0) offset = frames.bodyEnd[taken - 1]
-        this.#inbound.append(bytes, offset, end)
-        return
-      }
-      offset = cut
-      if (count === frames.capacity || sizeMax !== this.#sizeMax) continue
-      if (fault === 0) break
-      this.end(closeReasonOf(fault))
-      return
-    }
-    if (offset < end) this.#inbound.keepStart(bytes, offset, end, frames.needed)
-  }
-
-  /** Handles frames in order; returns how many were taken before the connection was paused or closed. */
   // hot: per message
-  #takeFrames(bytes: Uint8Array, count: number): number {
+  takePackets(bytes: Uint8Array, count: number): number {
     const { header, bodyStart, bodyEnd } = this.#context.frames
     for (let i = 0; i < count; i++) {
       const first = header[i]
@@ -205,7 +171,7 @@ export class MqttConnection implements Client {
       } else {
         fault = this.#control(bytes, first, bodyStart[i], bodyEnd[i])
       }
-      if (fault !== 0) this.end(closeReasonOf(fault))
+      if (fault !== 0) this.refuse(fault)
       if (this.#phase === Phase.CLOSED) return i
     }
     return count
@@ -221,7 +187,7 @@ export class MqttConnection implements Client {
     topics: ConnectionTopics,
   ): number {
     const context = this.#context
-    const { publishFields: fields, counters } = context
+    const { publishFields: fields, counters, exchange } = context
     let fault = readPublish(bytes, header, bodyStart, bodyEnd, this.#version, fields)
     if (fault !== 0) return fault
     const { qos } = fields
@@ -229,117 +195,184 @@ export class MqttConnection implements Client {
     if (fields.isRetain && this.#version === 5) return ReasonCode.RETAIN_NOT_SUPPORTED
     fault = topics.find(bytes, fields)
     if (fault !== 0) return fault
+    const { route } = topics
     if (qos === 1 && this.#isAckBoundReached()) {
       if (this.#version === 5) return ReasonCode.RECEIVE_MAXIMUM_EXCEEDED
       this.#isWaitingForAcks = true
       return this.#pause()
     }
-    const { route } = topics
-    let end = 0
-    let shard = NO_SHARD
     if (route.isMatched) {
-      const lane = context.lanes[route.shard]
-      const { producer } = lane
-      const size = messageRecordSize(route.topicSize, fields.payloadEnd - fields.payloadStart)
-      const at = lane.isTaken(this) ? -1 : producer.claim(size)
-      if (at < 0) {
-        this.blockedOn = lane
-        lane.block(this, context.nowMs)
-        return this.#pause()
-      }
-      writeMessageRecord(
-        producer.views,
-        at,
-        route,
-        header & RECORD_FLAGS,
-        context.nowMs,
-        fields.packetId,
-        this.number,
-        route.topic,
-        0,
-        route.topicSize,
-        bytes,
-        fields.payloadStart,
-        fields.payloadEnd,
-      )
-      producer.commit(size)
-      counters.recordsWritten++
-      shard = route.shard
-      end = producer.position
-      if (qos === 1) lane.waitingCount++
+      if (!this.#writeRecord(bytes, header, fields, route)) return this.#pause()
     } else {
       counters.unmatched++
     }
-    if (qos === 0) {
-      counters.messagesQos0++
-    } else {
-      counters.messagesQos1++
-      this.#acks ??= new AckQueue()
-      this.#acks.push(end, fields.packetId, shard, context.nowUs)
-    }
+    if (qos === 0) counters.messagesQos0++
+    else this.#expectAck(fields.packetId, route)
+    if (exchange.hasSubscriptions) this.#deliver(bytes, fields, route)
     return 0
+  }
+
+  /** Copies the message into its shard's ring; false, with the connection queued, when there is no room. */
+  // hot: per message
+  #writeRecord(bytes: Uint8Array, header: number, fields: PublishFields, route: TopicRoute): boolean {
+    const context = this.#context
+    const lane = context.lanes[route.shard]
+    const { producer } = lane
+    const { topicSize } = route
+    const { payloadStart, payloadEnd } = fields
+    const size = messageRecordSize(topicSize, payloadEnd - payloadStart)
+    const at = lane.isTaken(this) ? -1 : producer.claim(size)
+    if (at < 0) {
+      this.blockedOn = lane
+      lane.block(this, context.nowMs)
+      return false
+    }
+    writeMessageRecord(
+      producer.views,
+      at,
+      route,
+      header & RECORD_FLAGS,
+      context.nowMs,
+      fields.packetId,
+      this.number,
+      route.topic,
+      0,
+      topicSize,
+      bytes,
+      payloadStart,
+      payloadEnd,
+    )
+    producer.commit(size)
+    context.counters.recordsWritten++
+    return true
+  }
+
+  // hot: per message
+  #expectAck(packetId: number, route: TopicRoute): void {
+    const context = this.#context
+    context.counters.messagesQos1++
+    this.#acks ??= new AckQueue()
+    if (!route.isMatched) {
+      this.#acks.push(0, packetId, NO_SHARD, context.nowUs)
+      return
+    }
+    const lane = context.lanes[route.shard]
+    lane.waitingCount++
+    this.#acks.push(lane.producer.position, packetId, route.shard, context.nowUs)
+  }
+
+  // hot: per message, while anyone subscribes to anything
+  #deliver(bytes: Uint8Array, fields: PublishFields, route: TopicRoute): void {
+    const { exchange } = this.#context
+    const { message } = exchange
+    message.topic = route.topic
+    message.topicStart = 0
+    message.topicEnd = route.topicSize
+    message.bytes = bytes
+    message.propertiesStart = fields.propertiesStart
+    message.payloadStart = fields.payloadStart
+    message.payloadEnd = fields.payloadEnd
+    message.qos = fields.qos
+    message.isRetain = fields.isRetain
+    message.messageExpiryIntervalS = Math.max(fields.messageExpiryIntervalS, 0)
+    exchange.publish(route, this.#subscriber)
   }
 
   /** Everything but a PUBLISH of an open connection. Returns 0 or a ReasonCode. */
   #control(bytes: Uint8Array, header: number, bodyStart: number, bodyEnd: number): number {
-    const type = header >> 4
     if (this.#phase === Phase.CONNECTING) {
-      if (header !== PacketType.CONNECT << 4) this.end(CloseReasons.notMqtt)
-      else this.#connect(bytes, bodyStart, bodyEnd)
+      if (header === PacketType.CONNECT << 4) this.#open(bytes, bodyStart, bodyEnd)
+      else this.end(CloseReasons.notMqtt)
       return 0
     }
     if (!areHeaderFlagsValid(header)) return ReasonCode.MALFORMED_PACKET
+    if (header >> 4 === PacketType.PUBACK) return this.#takeAck(bytes, bodyStart, bodyEnd)
     try {
-      switch (type) {
-        case PacketType.PINGREQ:
-          if (bodyStart !== bodyEnd) return ReasonCode.MALFORMED_PACKET
-          this.#answer(PINGRESP)
-          return 0
-        case PacketType.DISCONNECT:
-          readDisconnect(bytes, bodyStart, bodyEnd, this.#version)
-          this.end(CloseReasons.client)
-          return 0
-        default: // a second CONNECT, what only servers send, QoS 2, AUTH
-          return ReasonCode.PROTOCOL_ERROR
-      }
+      return this.#rare(bytes, header >> 4, bodyStart, bodyEnd)
     } catch (error) {
       if (error instanceof MqttError) return error.reasonCode
       throw error
     }
   }
 
-  #connect(bytes: Uint8Array, bodyStart: number, bodyEnd: number): void {
+  #rare(bytes: Uint8Array, type: number, bodyStart: number, bodyEnd: number): number {
+    const version = this.#version
+    switch (type) {
+      case PacketType.PINGREQ:
+        if (bodyStart !== bodyEnd) return ReasonCode.MALFORMED_PACKET
+        this.#answer(PINGRESP)
+        return 0
+      case PacketType.SUBSCRIBE: {
+        const answer = this.#subscriberMade().subscribe(readSubscribe(bytes, bodyStart, bodyEnd, version))
+        this.#context.exchange.whenKnown(() => this.#answer(answer))
+        return 0
+      }
+      case PacketType.UNSUBSCRIBE:
+        this.#answer(this.#subscriberMade().unsubscribe(readUnsubscribe(bytes, bodyStart, bodyEnd, version)))
+        return 0
+      case PacketType.DISCONNECT:
+        readDisconnect(bytes, bodyStart, bodyEnd, version)
+        this.end(CloseReasons.client)
+        return 0
+      default: // a second CONNECT, what only servers send, the packets of QoS 2, AUTH
+        return ReasonCode.PROTOCOL_ERROR
+    }
+  }
+
+  #open(bytes: Uint8Array, bodyStart: number, bodyEnd: number): void {
     const context = this.#context
     const { counters, clientsById } = context
-    const result = answerConnect(context, bytes, bodyStart, bodyEnd)
-    if (!result.isAccepted) {
+    const connect = answerConnect(context, bytes, bodyStart, bodyEnd)
+    if (!connect.isAccepted) {
       counters.connectsRefused++
-      if (result.answer.length > 0) this.#transport.write(result.answer)
-      this.end(closeReasonOf(result.reasonCode))
+      if (connect.answer.length > 0) this.#transport.write(connect.answer)
+      this.refuse(connect.reasonCode)
       return
     }
-    const { clientId, keepAliveS, number } = result
+    const { clientId, keepAliveS, number } = connect
     this.#phase = Phase.OPEN
-    this.#version = result.version
-    this.#sizeMax = context.packetSizeBytesMax
-    this.#keepAliveTicks = keepAliveS === 0 ? 0 : Math.ceil(keepAliveS * 1.5) + 1
+    this.#connect = connect
+    this.#version = connect.version
     this.number = number
-    this.clientId = clientId
+    this.packetSizeBytesMax = context.packetSizeBytesMax
+    this.#keepAliveTicks = keepAliveS === 0 ? 0 : Math.ceil(keepAliveS * 1.5) + 1
     const id = Buffer.from(clientId)
     this.#topics = new ConnectionTopics(context.router, hashBytes(id, 0, id.length), TOPIC_ALIAS_MAXIMUM)
     counters.connectsAccepted++
     counters.connections++
     clientsById.get(clientId)?.end(CloseReasons.takenOver)
     clientsById.set(clientId, this)
-    this.#answer(result.answer)
+    for (const peer of context.exchange.peers) peer.post({ kind: 'connected', clientId, number })
+    this.#answer(connect.answer)
+  }
+
+  #takeAck(bytes: Uint8Array, bodyStart: number, bodyEnd: number): number {
+    const { ackFields } = this.#context
+    const fault = readAck(bytes, bodyStart, bodyEnd, this.#version, ackFields)
+    if (fault === 0) this.#subscriber?.acknowledge(ackFields.packetId)
+    return fault
+  }
+
+  #subscriberMade(): ClientSubscriber {
+    const { exchange, counters, limits } = this.#context
+    const connect = this.#connect!
+    this.#subscriber ??= new ClientSubscriber(exchange, this.#transport, counters, connect.version, {
+      countMax: limits.subscriberQueueCountMax,
+      sizeBytesMax: limits.subscriberQueueSizeBytesMax,
+      windowMax: Math.min(connect.receiveMaximum, limits.receiveMaximum),
+      packetSizeBytesMax: connect.packetSizeBytesMax,
+    })
+    return this.#subscriber
   }
 
   /** Writes an answer that is not a PUBACK; a client that reads none of them is let go. */
   #answer(bytes: Uint8Array): void {
+    if (this.isClosed) return
     this.#transport.write(bytes)
     if (this.#transport.bufferedBytes > UNREAD_SIZE_BYTES_MAX) this.end(CloseReasons.slowReader)
   }
 
+  // hot: per message
   #isAckBoundReached(): boolean {
     return this.#acks !== null && this.#acks.count >= this.#context.limits.receiveMaximum
   }
@@ -357,32 +390,10 @@ export class MqttConnection implements Client {
     }
   }
 
-  // hot: per batch
-  #endRead(): void {
-    this.#context.endRead(this)
-    if (this.#acks?.isReady(this.#context.durable)) this.settle()
-  }
-
   #pause(): typeof BLOCKED {
     this.#context.counters.pausedConnections++
     this.#transport.pause()
     return BLOCKED
-  }
-
-  /** Takes what is held; reads on unless that paused the connection again. */
-  #resume(): void {
-    const context = this.#context
-    this.blockedOn = null
-    this.#isWaitingForAcks = false
-    context.counters.pausedConnections--
-    if (context.isDraining) return
-    const held = this.#inbound.take()
-    this.#parse(held, 0, held.length)
-    context.endRead(this)
-    if (this.isPaused || this.isClosed) return
-    this.#receivedTick = context.tick
-    this.#transport.resume()
-    if (this.#acks?.isReady(context.durable)) this.#sendAcks()
   }
 
   #finish(reason: CloseReason): void {
@@ -393,14 +404,12 @@ export class MqttConnection implements Client {
     this.#phase = Phase.CLOSED
     this.blockedOn = null
     this.#isWaitingForAcks = false
-    this.#inbound.clear()
+    this.#acks = null
+    this.#stream.clear()
+    this.#subscriber?.close()
     counters.disconnected(reason)
     clients.delete(this)
-    if (clientsById.get(this.clientId) === this) clientsById.delete(this.clientId)
+    const clientId = this.#connect?.clientId
+    if (clientId !== undefined && clientsById.get(clientId) === this) clientsById.delete(clientId)
   }
 }
-
-/** After this many quiet seconds the queue of acknowledgements gives its memory back. */
-const IDLE_TICKS = 10
-/** Of a PUBLISH's first byte, what a record keeps: retain, QoS 1, DUP. */
-const RECORD_FLAGS = RecordFlag.RETAIN | RecordFlag.QOS_1 | RecordFlag.DUP

@@ -6,6 +6,7 @@ import { assert } from '../../base/assert.ts'
 import { hashBytes } from '../../base/hash.ts'
 import { MessageRoute } from '../../codecs/journal/record.ts'
 import type { StreamConfig } from '../config.ts'
+import type { Delivery } from './delivery.ts'
 
 export const DEVICE_SIZE_BYTES_MAX = 128
 /** Longer topics are refused: every connection keeps a few. */
@@ -30,7 +31,7 @@ export class TopicRoute extends MessageRoute {
   /** Whether a stream takes the topic; if not, it is only delivered to subscribers. */
   isMatched = false
   /** Who subscribes to it, as of that version of the subscription index. */
-  matches: readonly unknown[] = []
+  matches: readonly Delivery[] = []
   matchesVersion = -1
 
   // hot: per message
