@@ -239,8 +239,14 @@ export class Journal {
     const file = this.#disk.create(name)
     const { storeId, shard, shardCount } = this.#settings
     const header = { number, shard, shardCount, startPosition, nextMark: this.nextMark, storeId }
-    file.write([encodeSegmentHeader(header)], 0)
-    file.syncNow() // before an older segment, which knew the next mark too, may be deleted
+    try {
+      file.write([encodeSegmentHeader(header)], 0)
+      file.syncNow() // before an older segment, which knew the next mark too, may be deleted
+    } catch (error) {
+      file.close()
+      this.#disk.remove(name)
+      throw error
+    }
     this.segments.push({ number, name, file, startPosition, endPosition: startPosition })
     this.durablePosition = startPosition
   }

@@ -26,7 +26,6 @@ import type { Doorbell } from '../ring/doorbell.ts'
 import type { RingConsumer } from '../ring/ring.ts'
 import type { SealedBatch } from '../sink/sealed-batch.ts'
 import { Sink, type SinkSettings } from '../sink/sink.ts'
-import type { BlockBuilder } from './block-builder.ts'
 import type { Pipeline } from './pipeline.ts'
 
 /** What one append takes from each ring at the most, bytes. */
@@ -44,7 +43,8 @@ export interface ShardParts {
   gatewayBells: readonly Doorbell[]
   journal: Journal
   pipeline: Pipeline
-  blocks: BlockBuilder
+  /** Makes the pipeline's rows into the blocks of a batch. */
+  blocks: { build(pipeline: Pipeline, mark: number): SealedBatch }
   batch: BatchConfig
   sink: SinkSettings
   clock: Clock
@@ -139,29 +139,37 @@ export class Shard {
   }
 
   #append(nowMs: number): void {
-    const { journal, rings, pipeline } = this.#parts
-    const positions = rings.map((ring) => ring.position)
+    const { journal, rings } = this.#parts
+    const taken = rings.map((ring) => ring.position)
+    let position: number
     try {
       if (journal.isSegmentFull) this.#endSegment()
-      this.#taken.length = 0
-      if (!journal.isFull) this.#takeFromRings()
-      const control = this.#encodeControl()
-      const isTickDue =
-        this.#isLive && pipeline.windows.stats.openPanes > 0 && nowMs >= this.#appendedMs + TICK_INTERVAL_MS
-      if (this.#taken.length === 0 && control.length === 0 && !isTickDue) return
-      const records = this.#taken.map(({ ring, start, size }) =>
-        ring.views.bytes.subarray(start, start + size),
-      )
-      if (control.length > 0) records.push(control)
-      const position = journal.appendPosition
-      journal.append(records, nowMs, control.length > 0)
-      this.#onAppended(position, nowMs)
+      position = journal.appendPosition
+      if (!this.#write(nowMs)) return
     } catch (error) {
       rings.forEach((ring, index) => {
-        ring.position = positions[index]
+        ring.position = taken[index]
       })
       this.#onDiskTrouble(error as Error, nowMs)
+      return
     }
+    this.#onAppended(position, nowMs)
+  }
+
+  /** Appends what there is: rings, marks and confirmations, or nothing but the time. False when there is nothing. */
+  #write(nowMs: number): boolean {
+    const { journal, pipeline } = this.#parts
+    this.#taken.length = 0
+    if (!journal.isFull) this.#takeFromRings()
+    const control = this.#encodeControl()
+    const hasControl = control.length > 0
+    const isTickDue =
+      this.#isLive && pipeline.windows.stats.openPanes > 0 && nowMs >= this.#appendedMs + TICK_INTERVAL_MS
+    if (this.#taken.length === 0 && !hasControl && !isTickDue) return false
+    const records = this.#taken.map(({ ring, start, size }) => ring.views.bytes.subarray(start, start + size))
+    if (hasControl) records.push(control)
+    journal.append(records, nowMs, hasControl)
+    return true
   }
 
   #takeFromRings(): void {
@@ -266,7 +274,7 @@ export class Shard {
 
   /** Before a new segment: all windows close into the old one's last batch. */
   #endSegment(): void {
-    if (this.#isLive) this.#seal(true)
+    if (this.#processed === this.#parts.journal.appendPosition) this.#seal(true) // else catching up does it
     this.#parts.journal.roll()
   }
 
@@ -328,8 +336,10 @@ export class Shard {
     this.#releaseSegments()
   }
 
+  /** Deletes what no replay needs: a batch is made again from the beginning of the segment in which it ends. */
   #releaseSegments(): void {
-    this.#parts.journal.releaseBefore(this.#openMarks[0]?.startPosition ?? this.#sealed)
+    const oldest = this.#openMarks[0]
+    this.#parts.journal.releaseBefore(oldest === undefined ? this.#sealed : oldest.mark.position - 1)
   }
 
   #encodeControl(): Uint8Array {
