@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** The command line: picks the command, loads only what that needs, and turns its outcome into an exit code. */
+import type { Address } from './address.ts'
 import { type CommandIo, UsageError } from './cli/command.ts'
+import type { DemoFleet } from './cli/start-command.ts'
 
 const HELP = `millrace: device telemetry in over MQTT and WebSocket, ClickHouse rows out
 
@@ -15,10 +17,19 @@ millrace COMMAND --help tells the options of one.
 type Command = (args: string[], io: CommandIo) => Promise<number>
 
 const COMMANDS: Record<string, () => Promise<Command>> = {
-  start: async () => (await import('./cli/start-command.ts')).startCommand,
+  start: async () => {
+    const { startCommand } = await import('./cli/start-command.ts')
+    return (args, io) => startCommand(args, io, startDemoFleet)
+  },
   query: async () => (await import('./cli/query-command.ts')).queryCommand,
   store: async () => (await import('./cli/store-command.ts')).storeCommand,
   load: async () => (await import('../loadgen/load-command.ts')).loadCommand,
+}
+
+/** The demo attacks from outside, as every load does: the engine itself does not know it. */
+async function startDemoFleet(mqtt: Address): Promise<DemoFleet> {
+  const { startDemo } = await import('../loadgen/demo.ts')
+  return startDemo({ mqtt })
 }
 
 async function main(args: string[]): Promise<number> {

@@ -4,7 +4,7 @@
  *   millrace.json   format version, store id, number of shards
  *   lock.db         an SQLite database that the engine holds locked; the kernel lets go of it when the process dies
  *   journal/N/      the journal of shard N
- *   store/          the embedded ClickHouse
+ *   store/          the embedded ClickHouse, and store-run/ what it needs while it runs
  */
 import { randomBytes } from 'node:crypto'
 import {
@@ -59,10 +59,6 @@ export class DataDirectory {
 
   journalPath(shard: number): string {
     return join(this.path, 'journal', String(shard))
-  }
-
-  get storePath(): string {
-    return join(this.path, 'store')
   }
 
   close(): void {

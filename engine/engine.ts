@@ -85,7 +85,7 @@ export class Engine {
     this.#events = events
     this.#directory = directory
     this.#store = new StoreKeeper(
-      { directory: directory.storePath, listen: options.store, server: options.server },
+      { directory: directory.path, listen: options.store, server: options.server },
       (fault) => this.#onFault('store', fault),
     )
   }

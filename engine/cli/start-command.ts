@@ -3,8 +3,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { type DemoFleet, startDemo } from '../../loadgen/demo.ts'
-import { formatAddress, isLoopback } from '../address.ts'
+import { type Address, formatAddress, isLoopback } from '../address.ts'
 import type { MillraceConfig } from '../config.ts'
 import { ConfigError, checkConfig } from '../config-check.ts'
 import { Engine, type EngineOptions } from '../engine.ts'
@@ -53,7 +52,16 @@ const JOURNAL_SIZE_BYTES_MIN = 64 << 20
 
 type Values = ReturnType<typeof readOptions<typeof OPTIONS>>['values']
 
-export async function startCommand(args: string[], io: CommandIo): Promise<number> {
+/** Simulated devices that somebody else connects. */
+export interface DemoFleet {
+  stop(): Promise<void>
+}
+
+export async function startCommand(
+  args: string[],
+  io: CommandIo,
+  startDemo: (mqtt: Address) => Promise<DemoFleet>,
+): Promise<number> {
   const { values, positionals } = readOptions(args, OPTIONS)
   if (values.help) {
     io.stdout.write(HELP)
@@ -74,7 +82,7 @@ export async function startCommand(args: string[], io: CommandIo): Promise<numbe
     return 1
   }
   terminal.ready(engine)
-  const demo: DemoFleet | null = isDemo ? await startDemo({ mqtt: engine.addresses.mqtt }) : null
+  const demo: DemoFleet | null = isDemo ? await startDemo(engine.addresses.mqtt) : null
   const statusTimer = setInterval(() => terminal.status(engine.board.summary()), 1000)
   const death = await Promise.race([stopped, died.promise])
   clearInterval(statusTimer)

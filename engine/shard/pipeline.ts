@@ -11,15 +11,13 @@ import {
   type RecordViews,
 } from '../../codecs/journal/record.ts'
 import { MetricNames } from '../../codecs/metric-names.ts'
+import { DATE_TIME_MS_MAX, DATE_TIME_MS_MIN } from '../../codecs/native/date-time.ts'
 import { PayloadScanner, payloadErrorText } from '../../codecs/payload.ts'
 import { type TumblingSettings, TumblingWindows } from '../../operators/tumbling-windows.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { DeviceTable } from './device-table.ts'
 import { SeriesTable } from './series-table.ts'
 
-/** What DateTime64(3) can hold: the years 1900 to 2299, in whole milliseconds. Windows see the time that is stored. */
-const TIME_MS_MIN = Date.UTC(1900, 0, 1)
-const TIME_MS_MAX = Date.UTC(2299, 11, 31)
 const TICK_INTERVAL_MS = 1000
 
 export class Pipeline {
@@ -144,7 +142,8 @@ export class Pipeline {
     for (let row = first, end = first + count; row < end; row++) {
       const ts = tsMs[row]
       if (Number.isNaN(ts)) tsMs[row] = arrivalMs
-      else if (ts >= TIME_MS_MIN && ts <= TIME_MS_MAX) tsMs[row] = Math.floor(ts)
+      else if (ts >= DATE_TIME_MS_MIN && ts <= DATE_TIME_MS_MAX)
+        tsMs[row] = Math.floor(ts) // as it is stored
       else {
         this.#refusal = 'time is outside the years 1900 to 2299'
         return false

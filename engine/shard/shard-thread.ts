@@ -83,7 +83,15 @@ export function startShard(setup: ShardSetup, report: (message: ShardReport) => 
     gatewayBells: setup.gatewayBells.map((memory) => new Doorbell(memory)),
     journal,
     pipeline,
-    blocks: new BlockBuilder(setup, pipeline),
+    blocks: new BlockBuilder(
+      {
+        storeId: setup.storeId,
+        shard: setup.index,
+        streams: setup.streams.map((stream) => stream.name),
+        widths: windows.widths,
+      },
+      pipeline,
+    ),
     batch: setup.batch,
     sink: { target, prng: new Prng(setup.index + 1) },
     clock: systemClock,

@@ -86,7 +86,8 @@ class Life {
       clock,
       wake: () => {},
       report: ({ code, message }) => {
-        if (!/^(STORE_REFUSES|JOURNAL_WRITE)$/.test(code) || !/away|ENOSPC|again/.test(message)) throw new Error(message)
+        if (!/^(STORE_REFUSES|JOURNAL_WRITE)$/.test(code) || !/away|ENOSPC|again/.test(message))
+          throw new Error(message)
       },
     })
   }
