@@ -2,7 +2,7 @@
  * The shapes of payloads that were seen before. A shape is what stays the same from one payload of a device to the next:
  * the literal bytes between the values, and what each value is. Both scanners share one table, owned by the shard's thread.
  *
- * A shape is compiled to a program of words, one entry per literal and the value after it:
+ * A shape is compiled to a program of words: the number of rows, then one entry per literal and the value after it:
  *   [0] size of the literal in bytes   [1] metric of the value, or TIME_SLOT, or END after the last literal
  *   [2] mask of the literal's last word   [3..] the literal, four bytes a word, lowest first, padded with zeros
  *
@@ -20,7 +20,7 @@ export const SLOT_COUNT_MAX = 256
 
 const SHAPE_COUNT_MAX = 4096
 const LITERAL_SIZE_BYTES_MAX = 8192
-const PROGRAM_WORDS_MAX = (SLOT_COUNT_MAX + 1) * (HEADER_WORDS + 1) + LITERAL_SIZE_BYTES_MAX / 4
+const PROGRAM_WORDS_MAX = 1 + (SLOT_COUNT_MAX + 1) * (HEADER_WORDS + 1) + LITERAL_SIZE_BYTES_MAX / 4
 const SIGHTING_COUNT = 4096
 
 export class ShapeTable {
@@ -80,7 +80,8 @@ export class ShapeTable {
     let literalSizeBytes = end - start
     for (let i = 0; i < slotCount; i++) literalSizeBytes -= slotEnd[i] - slotStart[i]
     if (literalSizeBytes > LITERAL_SIZE_BYTES_MAX) return -1
-    this.#draftSize = 0
+    this.#draftSize = 1
+    this.#draft[0] = 0
     for (let i = 0; i < slotCount; i++) {
       this.#draftLiteral(view, literalStart, slotStart[i], slotMetric[i])
       literalStart = slotEnd[i]
@@ -101,6 +102,7 @@ export class ShapeTable {
   #draftLiteral(view: DataView, start: number, end: number, metric: number): void {
     const draft = this.#draft
     const sizeBytes = end - start
+    if (metric >= 0) draft[0]++
     const tailSizeBits = (sizeBytes & 3) * 8
     const mask = tailSizeBits > 0 ? (1 << tailSizeBits) - 1 : sizeBytes > 0 ? -1 : 0
     let size = this.#draftSize

@@ -12,7 +12,7 @@ import { DEPTH_MAX, PayloadError } from '../payload-error.ts'
 import { type ObjectRows, TimeState } from '../payload-rows.ts'
 import { END, matchLiteral, type ShapeTable, TIME_SLOT } from '../payload-shapes.ts'
 import { replaceSurrogates } from '../payload-utf8.ts'
-import { scanNumber } from './number.ts'
+import { scanNumber, scanWideNumber } from './number.ts'
 import { JsonString } from './string.ts'
 
 const QUOTE = 0x22
@@ -168,13 +168,13 @@ export class JsonScanner {
     const end = this.#end
     const columns = this.#columns
     const textSizeBytes = columns.textSizeBytes
-    columns.reserve(this.#shapes.metrics(shape).length)
+    columns.reserve(program[0])
     const { metric, value, textSize, tsMs } = columns
     const firstRow = columns.count
     let row = firstRow
     let time = NaN
     let offset = start
-    let at = 0
+    let at = 1
     for (;;) {
       const next = offset + program[at]
       const slot = program[at + 1]
@@ -210,7 +210,7 @@ export class JsonScanner {
     const end = this.#end
     const time = this.#timeMs
     if (view.getUint8(offset) !== QUOTE) {
-      const after = scanNumber(view, offset, end, time, 0)
+      const after = scanWideNumber(view, offset, end, time, 0)
       if (after < 0) return MISS
       const ms = epochToMs(time[0])
       time[0] = ms

@@ -17,25 +17,30 @@ for (let i = 0; i < POWERS.length; i++) POWERS[i] = Number(`1e${i}`)
 const MINUS = 0x2d
 const DOT = 0x2e
 const ZERO = 0x30
+const NINE = 0x39
+const LETTER_E = 0x65
+/** The minus as `nonDigits` sees it. */
+const MINUS_DIGIT = MINUS ^ ZERO
 
-/** Bits set from the first byte of `digits` (bytes XOR '0', first byte lowest) that is not 0..9 on; 0 when all four are. */
-function nonDigits(digits: number): number {
-  return ((digits + 0x76767676) | digits) & 0x80808080
-}
-
-/** Four decimal digits, first in the lowest byte, to the number they write: pairs, then the pair of pairs. */
+/** Four decimal digits (bytes less '0', the first lowest) to the number they write: pairs, then the pair of pairs. */
 function fourDigits(digits: number): number {
   return Math.imul((Math.imul(digits, 2561) >>> 8) & 0x00ff00ff, 6_553_601) >>> 16
 }
 
-/** How many bytes stand before the lowest set one of a non-zero `nonDigits` mask. */
-function leadingDigits(mask: number): number {
-  return (31 - Math.clz32(mask & -mask)) >> 3
+/**
+ * How many bytes of `digits` (bytes XOR '0', the first lowest) are 0..9 before one that is not. Told by branches though it
+ * could be counted: a predicted branch frees the loads that follow from waiting for this one (bench json).
+ */
+function leadingDigits(digits: number): number {
+  const others = ((digits + 0x76767676) | digits) & 0x80808080
+  if (others === 0) return 4
+  if ((others & 0x80) !== 0) return 0
+  return (others & 0x8000) !== 0 ? 1 : (others & 0x800000) !== 0 ? 2 : 3
 }
 
 /**
  * Scans the number at view[start, end) into out[index]. Returns the offset after it (which may exceed `end`: the caller
- * compares) or MALFORMED.
+ * compares) or MALFORMED. Up to four digits on either side of the dot here, the others in scanWideNumber.
  */
 // hot: per value
 export function scanNumber(
@@ -45,53 +50,102 @@ export function scanNumber(
   out: Float64Array,
   index: number,
 ): number {
-  const isNegative = view.getUint8(start) === MINUS
-  const first = isNegative ? start + 1 : start
-  let offset = first
-  let mantissa = 0
+  let offset = start
   let digits = view.getInt32(offset, true) ^ 0x30303030
-  let mask = nonDigits(digits)
-  const isZeroFirst = (digits & 0xff) === 0
-  while (mask === 0) {
-    mantissa = mantissa * 10_000 + fourDigits(digits)
-    offset += 4
-    if (offset - first > 16) return scanLongNumber(view, start, end, out, index)
-    digits = view.getInt32(offset, true) ^ 0x30303030
-    mask = nonDigits(digits)
-  }
-  let count = leadingDigits(mask)
-  if (count > 0) {
-    mantissa = mantissa * POWERS[count] + fourDigits(digits << (32 - 8 * count))
-    offset += count
-  }
-  const wholeCount = offset - first
-  if (wholeCount === 0 || (isZeroFirst && wholeCount > 1)) return PayloadError.MALFORMED
+  const isNegative = (digits & 0xff) === MINUS_DIGIT
+  if (isNegative) digits = view.getInt32(++offset, true) ^ 0x30303030
+  let count = leadingDigits(digits)
+  if (count === 0) return PayloadError.MALFORMED
+  if (count > 1 && (digits & 0xff) === 0) return scanLongNumber(view, start, end, out, index)
+  let mantissa = fourDigits(digits << (32 - 8 * count))
+  offset += count
   let next = view.getUint8(offset)
-  let fractionCount = 0
+  count = 0
   if (next === DOT) {
-    const firstFraction = ++offset
-    digits = view.getInt32(offset, true) ^ 0x30303030
-    mask = nonDigits(digits)
-    while (mask === 0) {
-      mantissa = mantissa * 10_000 + fourDigits(digits)
-      offset += 4
-      if (offset - first > 17) return scanLongNumber(view, start, end, out, index)
-      digits = view.getInt32(offset, true) ^ 0x30303030
-      mask = nonDigits(digits)
-    }
-    count = leadingDigits(mask)
-    if (count > 0) {
-      mantissa = mantissa * POWERS[count] + fourDigits(digits << (32 - 8 * count))
-      offset += count
-    }
-    fractionCount = offset - firstFraction
-    if (fractionCount === 0) return PayloadError.MALFORMED
+    digits = view.getInt32(offset + 1, true) ^ 0x30303030
+    count = leadingDigits(digits)
+    if (count === 0) return PayloadError.MALFORMED
+    mantissa = mantissa * POWERS[count] + fourDigits(digits << (32 - 8 * count))
+    offset += count + 1
     next = view.getUint8(offset)
   }
-  if ((next | 0x20) === 0x65 || mantissa >= EXACT_MAX) return scanLongNumber(view, start, end, out, index)
-  if (fractionCount > 0) mantissa /= POWERS[fractionCount]
+  if ((next >= ZERO && next <= NINE) || (next | 0x20) === LETTER_E) {
+    return scanWideNumber(view, start, end, out, index)
+  }
+  mantissa /= POWERS[count]
   out[index] = isNegative ? -mantissa : mantissa
   return offset
+}
+
+/** As scanNumber, for up to 20 digits, four at a time. The faster one for epochs. */
+// hot: per value
+export function scanWideNumber(
+  view: DataView,
+  start: number,
+  end: number,
+  out: Float64Array,
+  index: number,
+): number {
+  const isNegative = view.getUint8(start) === MINUS
+  let offset = isNegative ? start + 1 : start
+  let digits = view.getInt32(offset, true) ^ 0x30303030
+  const isZeroFirst = (digits & 0xff) === 0
+  // The first 12 to 15 digits, exact, and those after them.
+  let high = 0
+  let low = 0
+  let lowCount = 0
+  let digitCount = 0
+  let fractionStart = 0
+  for (;;) {
+    const count = leadingDigits(digits)
+    if (count > 0) {
+      const value = fourDigits(digits << (32 - 8 * count))
+      if (digitCount < 12) high = high * POWERS[count] + value
+      else {
+        low = low * POWERS[count] + value
+        lowCount += count
+      }
+      digitCount += count
+      offset += count
+    }
+    if (count < 4) {
+      if (fractionStart > 0 || view.getUint8(offset) !== DOT) break
+      if (digitCount === 0 || (isZeroFirst && digitCount > 1)) return PayloadError.MALFORMED
+      fractionStart = ++offset
+    } else if (digitCount > 16) return scanLongNumber(view, start, end, out, index)
+    digits = view.getInt32(offset, true) ^ 0x30303030
+  }
+  const fractionCount = fractionStart > 0 ? offset - fractionStart : 0
+  if (fractionStart === 0 ? isZeroFirst && digitCount > 1 : fractionCount === 0) return PayloadError.MALFORMED
+  if (digitCount === 0) return PayloadError.MALFORMED
+  if ((view.getUint8(offset) | 0x20) === LETTER_E) return scanLongNumber(view, start, end, out, index)
+  const mantissa = high * POWERS[lowCount] + low
+  if (mantissa < EXACT_MAX) {
+    out[index] = (isNegative ? -mantissa : mantissa) / POWERS[fractionCount]
+    return offset
+  }
+  const magnitude = quotientOf(high, POWERS[lowCount], low, POWERS[fractionCount])
+  if (!(magnitude > 0)) return scanLongNumber(view, start, end, out, index)
+  out[index] = isNegative ? -magnitude : magnitude
+  return offset
+}
+
+/**
+ * The double nearest to (high * scale + low) / power, all four whole numbers that are exact doubles, or NaN where the
+ * certificate fails. Dekker's product and quick two-sum (1971) give the numerator exactly as a sum of two doubles, and
+ * what the division left; the quotient plus that small correction is certain when the correction's own error cannot
+ * change how the sum rounds.
+ */
+function quotientOf(high: number, scale: number, low: number, power: number): number {
+  const product = high * scale
+  const numerator = product + low
+  const lost = product - numerator + low + productError(high, scale)
+  if (power === 1) return numerator + lost
+  const quotient = numerator / power
+  const rest = numerator - quotient * power - productError(quotient, power) + lost
+  const correction = rest / power
+  const least = quotient + correction * (1 - 2 ** -49)
+  return least === quotient + correction * (1 + 2 ** -49) ? least : NaN
 }
 
 /** As scanNumber, digit by digit, for long mantissas and exponents. */
@@ -130,7 +184,7 @@ function scanLongNumber(
   }
   if (offset === runStart || (!isFraction && isZeroFirst && offset - runStart > 1))
     return PayloadError.MALFORMED
-  if (offset < end && (view.getUint8(offset) | 0x20) === 0x65) {
+  if (offset < end && (view.getUint8(offset) | 0x20) === LETTER_E) {
     const after = skipExponent(view, offset + 1, end)
     if (after < 0) return after
     exponent += exponentValue(view, offset + 1, after)
@@ -169,27 +223,10 @@ function exponentValue(view: DataView, start: number, end: number): number {
  */
 function scaled(high: number, low: number, significant: number, exponent: number): number {
   if (significant === 0) return 0
-  if (exponent < -22 || exponent > 22) return NaN
-  // high * 10^lowDigits + low = upper * 2^16 + lower, all four terms exact.
-  const shift = POWERS[significant > 10 ? significant - 10 : 0]
-  const upper = Math.floor(high / 65_536) * shift * 65_536
-  const lower = (high % 65_536) * shift + low
-  const mantissa = upper + lower
-  if (exponent === 0) return mantissa
-  if (mantissa < EXACT_MAX) {
-    return exponent < 0 ? mantissa / POWERS[-exponent] : mantissa * POWERS[exponent]
-  }
-  if (exponent > 0) return NaN
-  // Knuth's two-sum gives what rounding the mantissa lost, Dekker's product what the division left; the quotient plus
-  // their small correction is certain when the correction's own error cannot change how the sum rounds.
-  const part = mantissa - upper
-  const lost = upper - (mantissa - part) + (lower - part)
-  const power = POWERS[-exponent]
-  const quotient = mantissa / power
-  const rest = mantissa - quotient * power - productError(quotient, power) + lost
-  const correction = rest / power
-  const least = quotient + correction * (1 - 2 ** -49)
-  return least === quotient + correction * (1 + 2 ** -49) ? least : NaN
+  const scale = POWERS[significant > 10 ? significant - 10 : 0]
+  if (exponent <= 0) return exponent < -22 ? NaN : quotientOf(high, scale, low, POWERS[-exponent])
+  const mantissa = high * scale + low
+  return exponent <= 22 && mantissa < EXACT_MAX ? mantissa * POWERS[exponent] : NaN
 }
 
 const SPLIT = 134_217_729

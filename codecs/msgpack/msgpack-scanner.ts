@@ -149,13 +149,13 @@ export class MsgpackScanner {
     const end = this.#end
     const columns = this.#columns
     const textSizeBytes = columns.textSizeBytes
-    columns.reserve(this.#shapes.metrics(shape).length)
+    columns.reserve(program[0])
     const { metric, value, textSize, tsMs } = columns
     const firstRow = columns.count
     let row = firstRow
     let time = NaN
     let offset = start
-    let at = 0
+    let at = 1
     for (;;) {
       const next = offset + program[at]
       const slot = program[at + 1]
