@@ -23,10 +23,15 @@ export const CloseReasons = {
   notMqtt: { name: 'not-mqtt', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   connectTimeout: { name: 'connect-timeout', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   tooManyConnections: { name: 'too-many-connections', reasonCode: 0, webSocketCode: WebSocketCode.LATER },
+  busy: { name: 'server-busy', reasonCode: 0, webSocketCode: WebSocketCode.LATER },
   /** Answers pile up unread. */
   slowReader: { name: 'slow-reader', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   /** A WebSocket kept sending while the rings were full. */
   overrun: { name: 'overrun', reasonCode: ReasonCode.QUOTA_EXCEEDED, webSocketCode: WebSocketCode.LATER },
+  /** Plain WebSocket: a frame that is no envelope; a `seq` that does not increase. */
+  badFrame: { name: 'bad-frame', reasonCode: 0, webSocketCode: WebSocketCode.UNSUPPORTED },
+  badSequence: { name: 'bad-sequence', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
+  /** MQTT over WebSocket: a text frame. */
   textFrame: { name: 'text-frame', reasonCode: 0, webSocketCode: WebSocketCode.UNSUPPORTED },
   keepAlive: closeReasonOf(ReasonCode.KEEP_ALIVE_TIMEOUT),
   takenOver: closeReasonOf(ReasonCode.SESSION_TAKEN_OVER),

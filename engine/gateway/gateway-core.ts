@@ -2,11 +2,13 @@
  * The gateway as a step machine: sockets are Transports, time is handed in, `step` does what other threads have made
  * possible. Owner: the gateway's thread. gateway.ts hosts it in a real one.
  */
-import { CloseReasons } from './close-reason.ts'
+import { type CloseReason, CloseReasons } from './close-reason.ts'
 import { GatewayContext, type GatewayOptions } from './gateway-context.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
+import { IngestConnection, type IngestTransport } from './ingest-connection.ts'
 import { MqttConnection } from './mqtt-connection.ts'
 import type { PeerMessage } from './peer-link.ts'
+import type { TopicRoute } from './topic-router.ts'
 import type { Transport } from './transport.ts'
 
 const SWEEP_INTERVAL_MS = 1000
@@ -22,15 +24,13 @@ export class Gateway {
 
   /** Takes in an MQTT byte stream; null when there are too many connections, and the caller closes it. */
   accept(transport: Transport): MqttConnection | null {
-    const { context } = this
-    if (!context.isDraining && context.clients.size < context.limits.connectionsMax) {
-      return new MqttConnection(context, transport)
-    }
-    context.counters.connectsRefused++
-    context.counters.disconnected(
-      context.isDraining ? CloseReasons.draining : CloseReasons.tooManyConnections,
-    )
-    return null
+    return this.#hasRoom() ? new MqttConnection(this.context, transport) : null
+  }
+
+  /** Takes in a plain WebSocket; null when there are too many connections or the rings are full. */
+  acceptIngest(transport: IngestTransport, route: TopicRoute, session: string): IngestConnection | null {
+    if (!this.#hasRoom() || this.#isBusy()) return null
+    return new IngestConnection(this.context, transport, route, session)
   }
 
   /** Does what has become possible; true when there was something. Call it when the bell rings and once a second. */
@@ -77,6 +77,24 @@ export class Gateway {
   /** Ends all connections; clients of MQTT 5 are told that the server shuts down. */
   endAll(): void {
     for (const client of this.context.clients) client.end(CloseReasons.draining)
+  }
+
+  #hasRoom(): boolean {
+    const { context } = this
+    if (!context.isDraining && context.clients.size < context.limits.connectionsMax) return true
+    this.#refuse(context.isDraining ? CloseReasons.draining : CloseReasons.tooManyConnections)
+    return false
+  }
+
+  #isBusy(): boolean {
+    if (!this.context.isBusy) return false
+    this.#refuse(CloseReasons.busy)
+    return true
+  }
+
+  #refuse(reason: CloseReason): void {
+    this.context.counters.connectsRefused++
+    this.context.counters.disconnected(reason)
   }
 
   #sweep(): void {

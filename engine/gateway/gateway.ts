@@ -10,6 +10,7 @@ import { Gateway } from './gateway-core.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
 import type { PeerMessage } from './peer-link.ts'
 import { TcpDoor } from './tcp-door.ts'
+import { WebSocketDoor } from './websocket-door.ts'
 
 export interface Address {
   host: string
@@ -82,6 +83,7 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     })),
   })
   const tcp = setup.mqtt === null ? null : new TcpDoor(gateway)
+  const web = setup.webSocket === null ? null : new WebSocketDoor(gateway, setup.streams)
   const bell = new Doorbell(setup.bell)
   let isStopped = false
 
@@ -109,22 +111,25 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
   }, STATUS_INTERVAL_MS)
 
   async function listen(): Promise<void> {
-    const mqtt = setup.mqtt === null ? null : ((await tcp?.listen(setup.mqtt)) ?? null)
+    const mqtt = await listenAt('MQTT', '--mqtt', setup.mqtt, tcp)
+    const webSocket = await listenAt('WebSocket', '--ws', setup.webSocket, web)
     if (isStopped) return
-    report({ kind: 'listening', mqtt, webSocket: null })
+    report({ kind: 'listening', mqtt, webSocket })
     wake()
   }
 
-  listen().catch((error: NodeJS.ErrnoException) => {
-    report({ kind: 'fault', ...listenFault(setup.mqtt, error) })
+  listen().catch((error: Error & { code?: string }) => {
+    report({ kind: 'fault', code: error.code ?? 'LISTEN', message: error.message })
   })
 
   async function stop(): Promise<void> {
     if (isStopped) return
     isStopped = true
     clearInterval(timer)
+    gateway.endAll()
     tcp?.stopAccepting()
     tcp?.destroyAll()
+    web?.close()
     for (const { port } of setup.peers) port.close()
   }
 
@@ -132,6 +137,7 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     status: () => gateway.status(),
     async drain() {
       tcp?.stopAccepting()
+      web?.stopAccepting()
       tcp?.pauseAll()
       gateway.beginDrain()
       const giveUpMs = performance.now() + DRAIN_MS_MAX
@@ -146,28 +152,37 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
   }
 }
 
-function listenFault(
-  address: Address | null,
-  error: NodeJS.ErrnoException,
-): { code: string; message: string } {
-  const place = address === null ? 'the port' : `${address.host}:${address.port}`
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return {
-        code: error.code,
-        message: `MQTT cannot listen on ${place}: it is in use. Stop what listens there, or choose another with --mqtt.`,
-      }
-    case 'EACCES':
-      return {
-        code: error.code,
-        message: `MQTT may not listen on ${place}. Choose a port above 1023 with --mqtt, or run with the right to it.`,
-      }
-    case 'EADDRNOTAVAIL':
-      return {
-        code: error.code,
-        message: `MQTT cannot listen on ${place}: this machine has no such address.`,
-      }
-    default:
-      return { code: error.code ?? 'LISTEN', message: `MQTT cannot listen on ${place}: ${error.message}` }
+interface Door {
+  listen(address: Address): Promise<Address>
+}
+
+class ListenError extends Error {
+  readonly code: string
+
+  constructor(code: string, message: string, cause: unknown) {
+    super(message, { cause })
+    this.code = code
   }
+}
+
+async function listenAt(
+  what: string,
+  option: string,
+  address: Address | null,
+  door: Door | null,
+): Promise<Address | null> {
+  if (address === null || door === null) return null
+  try {
+    return await door.listen(address)
+  } catch (cause) {
+    const { code = 'LISTEN', message } = cause as NodeJS.ErrnoException
+    const hint = `${HINTS[code] ?? message}; choose another with ${option} HOST:PORT`
+    throw new ListenError(code, `${what} cannot listen on ${address.host}:${address.port}: ${hint}.`, cause)
+  }
+}
+
+const HINTS: Record<string, string> = {
+  EADDRINUSE: 'something else listens there',
+  EACCES: 'ports below 1024 need a right that this process does not have',
+  EADDRNOTAVAIL: 'this machine has no such address',
 }

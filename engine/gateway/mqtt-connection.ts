@@ -120,6 +120,11 @@ export class MqttConnection implements Client {
     this.end(closeReasonOf(reasonCode))
   }
 
+  /** A WebSocket brought a text frame: MQTT is binary ([MQTT-6.0.0-1]). */
+  refuseText(): void {
+    this.end(CloseReasons.textFrame)
+  }
+
   overrun(): void {
     this.end(CloseReasons.overrun)
   }

@@ -5,6 +5,7 @@
 import { assert } from '../../base/assert.ts'
 import { hashBytes } from '../../base/hash.ts'
 import { MessageRoute } from '../../codecs/journal/record.ts'
+import { isTopicNameValid } from '../../codecs/mqtt/topic.ts'
 import type { StreamConfig } from '../config.ts'
 import type { Delivery } from './delivery.ts'
 
@@ -80,10 +81,15 @@ export class TopicRouter {
     }
   }
 
-  /** The topic of a device in a stream, as UTF-8; levels `+` become `-`. */
-  topicOf(stream: number, device: string): Uint8Array {
+  /** The route of a device that names no topic: its stream's, with `-` for levels `+`. Null when that is no topic. */
+  routeOf(stream: number, device: string): TopicRoute | null {
     const { prefix, suffix } = this.#patterns[stream]
-    return Buffer.from(`${prefix}${device}${suffix}`)
+    const topic = Buffer.from(`${prefix}${device}${suffix}`)
+    if (topic.length > TOPIC_SIZE_BYTES_MAX || !isTopicNameValid(topic, 0, topic.length)) return null
+    const route = new TopicRoute()
+    route.setTopic(topic, 0, topic.length)
+    this.resolve(route)
+    return route.isMatched && route.stream === stream ? route : null
   }
 }
 

@@ -1,0 +1,57 @@
+/**
+ * Frames of a plain WebSocket connection that are not durable yet, in order. Acknowledgements are cumulative, so only the
+ * last one that is durable is ever told. All of them wait for one ring. Owner: the gateway's thread.
+ */
+import { isReached } from '../ring/ring.ts'
+import type { LatencySink } from './ack-queue.ts'
+
+const CAPACITY_MIN = 16
+
+export class FrameQueue {
+  count = 0
+  #head = 0
+  #ends = new Int32Array(CAPACITY_MIN)
+  #seqs = new Float64Array(CAPACITY_MIN)
+  #arrivalsUs = new Uint32Array(CAPACITY_MIN)
+
+  // hot: per message
+  push(end: number, seq: number, arrivalUs: number): void {
+    if (this.count === this.#ends.length) this.#grow()
+    const slot = (this.#head + this.count) & (this.#ends.length - 1)
+    this.#ends[slot] = end
+    this.#seqs[slot] = seq
+    this.#arrivalsUs[slot] = arrivalUs
+    this.count++
+  }
+
+  /** Drops what `durable` has reached; returns the last `seq` among it, or -1. */
+  // hot: per message
+  take(durable: number, latency: LatencySink): number {
+    const mask = this.#ends.length - 1
+    let seq = -1
+    while (this.count > 0 && isReached(durable, this.#ends[this.#head])) {
+      seq = this.#seqs[this.#head]
+      latency.record(this.#arrivalsUs[this.#head], 1)
+      this.#head = (this.#head + 1) & mask
+      this.count--
+    }
+    return seq
+  }
+
+  #grow(): void {
+    const from = this.#ends.length
+    const ends = new Int32Array(from * 2)
+    const seqs = new Float64Array(from * 2)
+    const arrivalsUs = new Uint32Array(from * 2)
+    for (let i = 0; i < from; i++) {
+      const slot = (this.#head + i) & (from - 1)
+      ends[i] = this.#ends[slot]
+      seqs[i] = this.#seqs[slot]
+      arrivalsUs[i] = this.#arrivalsUs[slot]
+    }
+    this.#ends = ends
+    this.#seqs = seqs
+    this.#arrivalsUs = arrivalsUs
+    this.#head = 0
+  }
+}

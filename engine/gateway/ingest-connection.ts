@@ -1,0 +1,255 @@
+/**
+ * One connection of the plain WebSocket door: frames `{seq, data}` in, cumulative acknowledgements `{ack}` out. Owner: the
+ * gateway's thread. Invariant: `{"ack": n}` leaves when every frame of this connection up to n is durable.
+ *
+ * Within a connection `seq` increases, gaps are allowed. A smaller one would be covered by an acknowledgement that may have
+ * left already, so it is refused rather than guessed at. After a reconnect with the same session a device sends again what
+ * was not acknowledged, from the first on; the shard knows what it has by (session, seq).
+ */
+import { hashBytes } from '../../base/hash.ts'
+import { messageRecordSize, RecordFlag, RecordKind, writeMessageRecord } from '../../codecs/journal/record.ts'
+import { jsonAck, jsonError, msgpackAck, msgpackError } from '../../codecs/websocket/answers.ts'
+import {
+  cutJsonEnvelope,
+  cutMsgpackEnvelope,
+  Envelope,
+  EnvelopeFault,
+} from '../../codecs/websocket/envelope.ts'
+import { type CloseReason, CloseReasons } from './close-reason.ts'
+import { FrameQueue } from './frame-queue.ts'
+import type { Client, GatewayContext } from './gateway-context.ts'
+import type { ShardLane } from './shard-lane.ts'
+import type { TopicRoute } from './topic-router.ts'
+
+/** What may arrive while nothing is taken: a WebSocket's reading cannot be stopped. */
+const HELD_SIZE_BYTES_MAX = 256 << 10
+const FRAME_OVERHEAD_BYTES = 64
+
+/** The socket, as this connection needs it. */
+export interface IngestTransport {
+  readonly bufferedBytes: number
+  sendText(text: string): void
+  sendBinary(bytes: Uint8Array): void
+  close(code: number): void
+}
+
+const envelope = new Envelope()
+
+export class IngestConnection implements Client {
+  readonly number = 0
+  blockedOn: ShardLane | null = null
+  #context: GatewayContext
+  #transport: IngestTransport
+  #route: TopicRoute
+  #frames = new FrameQueue()
+  #held: { bytes: Uint8Array; isBinary: boolean }[] = []
+  #heldSizeBytes = 0
+  #isWaitingForAcks = false
+  #isClosed = false
+  #lastSeq = -1
+  /** Durable and not yet told. */
+  #ackSeq = -1
+  #isBinary = false
+
+  constructor(context: GatewayContext, transport: IngestTransport, route: TopicRoute, session: string) {
+    const id = Buffer.from(session)
+    this.#context = context
+    this.#transport = transport
+    this.#route = route
+    route.kind = RecordKind.WEBSOCKET_FRAME
+    route.clientHash = hashBytes(id, 0, id.length)
+    context.clients.add(this)
+    context.counters.connectsAccepted++
+    context.counters.connections++
+  }
+
+  get isSettled(): boolean {
+    return this.#frames.count === 0
+  }
+
+  get isPaused(): boolean {
+    return this.blockedOn !== null || this.#isWaitingForAcks
+  }
+
+  /** Takes one whole frame. */
+  // hot: per message
+  receive(bytes: Uint8Array, isBinary: boolean): void {
+    const context = this.#context
+    if (this.#isClosed || context.isDraining) return
+    context.setTime()
+    context.counters.bytesReceived += bytes.length
+    if (this.isPaused) {
+      this.#hold(bytes, isBinary)
+      return
+    }
+    if (!this.#take(bytes, isBinary)) this.#hold(bytes, isBinary)
+    context.endRead(this)
+  }
+
+  drained(): void {
+    if (this.#isClosed) return
+    this.#context.setTime()
+    this.#sendAck()
+  }
+
+  closed(): void {
+    this.#finish(CloseReasons.lost)
+  }
+
+  end(reason: CloseReason): void {
+    if (this.#isClosed) return
+    this.#finish(reason)
+    this.#transport.close(reason.webSocketCode)
+  }
+
+  // hot: per batch
+  settle(): void {
+    if (this.#isClosed) return
+    const context = this.#context
+    const before = this.#frames.count
+    const seq = this.#frames.take(context.durable[this.#route.shard], context.counters)
+    if (seq >= 0) this.#ackSeq = seq
+    context.counters.acknowledged += before - this.#frames.count
+    this.#sendAck()
+    if (this.#isWaitingForAcks && this.#frames.count < context.limits.receiveMaximum) this.retry()
+  }
+
+  /** Goes on with what is held. */
+  retry(): void {
+    const context = this.#context
+    this.blockedOn = null
+    this.#isWaitingForAcks = false
+    context.counters.pausedConnections--
+    if (context.isDraining) return
+    let taken = 0
+    for (const { bytes, isBinary } of this.#held) {
+      if (!this.#take(bytes, isBinary)) break
+      this.#heldSizeBytes -= bytes.length + FRAME_OVERHEAD_BYTES
+      taken++
+    }
+    this.#held.splice(0, taken)
+    context.endRead(this)
+  }
+
+  /** Silent peers are found by the WebSocket's own pings. */
+  sweep(): void {}
+
+  /** Cuts and stores a frame; false, with the connection paused, when there is no room now. */
+  // hot: per message
+  #take(bytes: Uint8Array, isBinary: boolean): boolean {
+    if (this.#isClosed) return true
+    const context = this.#context
+    this.#isBinary = isBinary
+    const fault = isBinary
+      ? cutMsgpackEnvelope(bytes, 0, bytes.length, envelope)
+      : cutJsonEnvelope(bytes, 0, bytes.length, envelope)
+    if (fault !== EnvelopeFault.NONE) {
+      this.#refuse(fault === EnvelopeFault.SEQ_INVALID ? SEQ_HINT : ENVELOPE_HINT, CloseReasons.badFrame)
+      return true
+    }
+    const { seq, dataStart, dataEnd } = envelope
+    if (seq <= this.#lastSeq) {
+      const hint = `seq ${seq} comes after ${this.#lastSeq}: it must increase; send again after a reconnect`
+      this.#refuse(hint, CloseReasons.badSequence)
+      return true
+    }
+    if (this.#frames.count >= context.limits.receiveMaximum) {
+      this.#isWaitingForAcks = true
+      context.counters.pausedConnections++
+      return false
+    }
+    const route = this.#route
+    const lane = context.lanes[route.shard]
+    const { producer } = lane
+    const size = messageRecordSize(route.topicSize, dataEnd - dataStart)
+    const at = lane.isTaken(this) ? -1 : producer.claim(size)
+    if (at < 0) {
+      this.blockedOn = lane
+      lane.block(this, context.nowMs)
+      context.counters.pausedConnections++
+      return false
+    }
+    writeMessageRecord(
+      producer.views,
+      at,
+      route,
+      RecordFlag.QOS_1,
+      context.nowMs,
+      0,
+      seq,
+      route.topic,
+      0,
+      route.topicSize,
+      bytes,
+      dataStart,
+      dataEnd,
+    )
+    producer.commit(size)
+    this.#lastSeq = seq
+    this.#frames.push(producer.position, seq, context.nowUs)
+    lane.waitingCount++
+    context.counters.recordsWritten++
+    context.counters.messagesQos1++
+    if (context.exchange.hasSubscriptions) this.#deliver(bytes, dataStart, dataEnd)
+    return true
+  }
+
+  #deliver(bytes: Uint8Array, dataStart: number, dataEnd: number): void {
+    const { exchange } = this.#context
+    const { message } = exchange
+    message.topic = this.#route.topic
+    message.topicStart = 0
+    message.topicEnd = this.#route.topicSize
+    message.bytes = bytes
+    message.propertiesStart = dataStart
+    message.payloadStart = dataStart
+    message.payloadEnd = dataEnd
+    message.qos = 1
+    message.isRetain = false
+    message.messageExpiryIntervalS = 0
+    exchange.publish(this.#route, null)
+  }
+
+  #hold(bytes: Uint8Array, isBinary: boolean): void {
+    this.#heldSizeBytes += bytes.length + FRAME_OVERHEAD_BYTES
+    if (this.#heldSizeBytes > HELD_SIZE_BYTES_MAX + this.#context.packetSizeBytesMax) {
+      this.end(CloseReasons.overrun)
+      return
+    }
+    const copy = new Uint8Array(bytes.length)
+    copy.set(bytes)
+    this.#held.push({ bytes: copy, isBinary })
+  }
+
+  // hot: per batch
+  #sendAck(): void {
+    // Behind unread bytes it waits for `drained`; a later one replaces it.
+    if (this.#ackSeq < 0 || this.#transport.bufferedBytes > 0) return
+    if (this.#isBinary) this.#transport.sendBinary(msgpackAck(this.#ackSeq))
+    else this.#transport.sendText(jsonAck(this.#ackSeq))
+    this.#ackSeq = -1
+  }
+
+  #refuse(message: string, reason: CloseReason): void {
+    if (this.#isBinary) this.#transport.sendBinary(msgpackError(message))
+    else this.#transport.sendText(jsonError(message))
+    this.end(reason)
+  }
+
+  #finish(reason: CloseReason): void {
+    if (this.#isClosed) return
+    const { counters, clients } = this.#context
+    this.#isClosed = true
+    counters.connections--
+    if (this.isPaused) counters.pausedConnections--
+    this.blockedOn = null
+    this.#isWaitingForAcks = false
+    this.#held = []
+    counters.disconnected(reason)
+    clients.delete(this)
+  }
+}
+
+const ENVELOPE_HINT =
+  'expected {"seq": number, "data": ...} and nothing else: JSON in a text frame, MessagePack in a binary one'
+const SEQ_HINT = 'seq must be a whole number from 0 to 9007199254740991'
