@@ -20,7 +20,7 @@ async function main(config: StoreChildConfig): Promise<void> {
   const configPath = writeEngineConfig(config.runDirectory, config.limits)
   const engine = new ChdbEngine(config.dataDirectory, config.runDirectory, configPath, config.limits)
   const bodies = new BodyFiles(join(config.runDirectory, 'bodies'), config.limits.insertSizeBytesMax)
-  const password = process.env[PASSWORD_VARIABLE] ?? null
+  const password = process.env[PASSWORD_VARIABLE] || null
   const common = { engine, bodies, password: null }
   const trusted = createStoreServer({ ...common, rights: 'trusted', listenHost: null })
   rmSync(config.socketPath, { force: true })

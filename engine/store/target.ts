@@ -174,7 +174,8 @@ const PASSING_CODES = new Set([
 /** What the client threw, sorted by what the sink can do about it. */
 export function storeErrorOf(cause: unknown, name: string): StoreError {
   if (cause instanceof StoreError) return cause
-  const text = (cause instanceof Error ? cause.message : String(cause)).trim()
+  const message = cause instanceof Error ? cause.message : String(cause)
+  const text = message.replace(/: [Ww]hile executing[\s\S]*/, '').trim()
   if (cause instanceof ClickHouseError) {
     const code = Number(cause.code)
     if (AUTHENTICATION_CODES.has(code)) {
