@@ -48,6 +48,7 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const
 
+const SIGNAL_REPEAT_MS = 1000
 const JOURNAL_SIZE_BYTES_MIN = 64 << 20
 
 type Values = ReturnType<typeof readOptions<typeof OPTIONS>>['values']
@@ -101,12 +102,16 @@ export async function startCommand(
   return 0
 }
 
-/** Resolves with null on the first SIGINT or SIGTERM; a second one ends the process at once. */
+/**
+ * Resolves with null on the first SIGINT or SIGTERM; another one a second later or more ends the process at once. (One
+ * Ctrl-C may come twice: from the terminal, and passed on by npm.)
+ */
 function signalled(): Promise<null> {
   return new Promise((resolve) => {
-    let count = 0
+    let firstMs = 0
     const onSignal = () => {
-      if (++count > 1) process.exit(130)
+      if (firstMs === 0) firstMs = performance.now()
+      else if (performance.now() - firstMs > SIGNAL_REPEAT_MS) process.exit(130)
       resolve(null)
     }
     process.on('SIGINT', onSignal)

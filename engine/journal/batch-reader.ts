@@ -8,11 +8,10 @@ import {
   type BatchHeader,
   isBatchIntact,
   readBatchHeader,
-  SEGMENT_HEADER_SIZE_BYTES,
 } from '../../codecs/journal/batch.ts'
 import { type Mark, readConfirmation, readMark } from '../../codecs/journal/control.ts'
 import { alignRecord, RecordKind, RecordViews } from '../../codecs/journal/record.ts'
-import type { Segment } from './journal.ts'
+import { fileOffset, type Segment } from './segment.ts'
 
 /** A batch in the reader's buffer: its records lie in views[recordsStart, recordsEnd). */
 export interface BatchPlace {
@@ -27,7 +26,7 @@ export class BatchReader {
 
   /** The batch at `position`; null when no whole, intact batch of that place stands there. */
   read(segment: Segment, position: number): BatchPlace | null {
-    const offset = SEGMENT_HEADER_SIZE_BYTES + (position - segment.startPosition)
+    const offset = fileOffset(segment, position)
     const available = segment.file.sizeBytes() - offset
     if (available < BATCH_HEADER_SIZE_BYTES) return null
     segment.file.read(this.views.bytes.subarray(0, BATCH_HEADER_SIZE_BYTES), offset)

@@ -17,7 +17,8 @@ import {
 import type { Mark } from '../../codecs/journal/control.ts'
 import { RecordViews } from '../../codecs/journal/record.ts'
 import { type BatchPlace, BatchReader, collectControl } from './batch-reader.ts'
-import type { JournalDisk, JournalFile } from './disk.ts'
+import type { JournalDisk } from './disk.ts'
+import { fileOffset, type Segment } from './segment.ts'
 
 export interface JournalSettings {
   storeId: Uint8Array
@@ -26,15 +27,6 @@ export interface JournalSettings {
   segmentSizeBytes: number
   /** Bytes of all segments together; beyond it only control records are appended. */
   sizeBytesMax: number
-}
-
-export interface Segment {
-  number: number
-  name: string
-  file: JournalFile
-  startPosition: number
-  /** Position behind its last batch. */
-  endPosition: number
 }
 
 export interface RecoveredMark extends Mark {
@@ -250,10 +242,6 @@ export class Journal {
     this.segments.push({ number, name, file, startPosition, endPosition: startPosition })
     this.durablePosition = startPosition
   }
-}
-
-export function fileOffset(segment: Segment, position: number): number {
-  return SEGMENT_HEADER_SIZE_BYTES + (position - segment.startPosition)
 }
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
