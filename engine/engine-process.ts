@@ -1,0 +1,139 @@
+/** For tests: an engine, or another command of millrace, as a process of its own, the way users start it. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const CLI = fileURLToPath(new URL('./cli.ts', import.meta.url))
+const START_MS_MAX = 20_000
+const FREE_PORTS = [
+  '--mqtt',
+  '127.0.0.1:0',
+  '--ws',
+  '127.0.0.1:0',
+  '--http',
+  '127.0.0.1:0',
+  '--store',
+  '127.0.0.1:0',
+]
+
+export interface Outcome {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+interface Addresses {
+  mqtt: string
+  ws: string
+  http: string
+  store: string
+  pid: number
+}
+
+export type EngineEvent = { event: string } & Record<string, unknown>
+
+/** A directory that is gone after the test. */
+export function temporaryDirectory(): { path: string; remove: () => void } {
+  const path = mkdtempSync(join(tmpdir(), 'millrace-'))
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+/** Runs a command to its end. */
+export async function runMillrace(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  const child = spawn(process.execPath, [CLI, ...args], { env: { ...process.env, ...env } })
+  return new Promise((resolve) => {
+    const outcome: Outcome = { code: null, stdout: '', stderr: '' }
+    child.stdout.on('data', (chunk) => {
+      outcome.stdout += chunk
+    })
+    child.stderr.on('data', (chunk) => {
+      outcome.stderr += chunk
+    })
+    child.once('close', (code) => resolve({ ...outcome, code }))
+  })
+}
+
+/** `millrace start --json` on free ports. */
+export class EngineProcess {
+  readonly events: EngineEvent[] = []
+  addresses!: Addresses
+  stderr = ''
+  #child: ChildProcess
+  #closed: Promise<number | null>
+
+  private constructor(args: string[], env: NodeJS.ProcessEnv) {
+    this.#child = spawn(process.execPath, [CLI, 'start', '--json', ...FREE_PORTS, ...args], {
+      env: { ...process.env, ...env },
+    })
+    this.#closed = new Promise((resolve) => this.#child.once('close', resolve))
+    let rest = ''
+    this.#child.stdout?.on('data', (chunk) => {
+      const lines = (rest + chunk).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) this.events.push(JSON.parse(line))
+    })
+    this.#child.stderr?.on('data', (chunk) => {
+      this.stderr += chunk
+    })
+  }
+
+  /** Resolves once it is ready; throws what it printed when it does not get there. Later options win over the free ports. */
+  static async start(args: string[], env: NodeJS.ProcessEnv = {}): Promise<EngineProcess> {
+    const engine = new EngineProcess(args, env)
+    const ready = await engine.event('ready', START_MS_MAX)
+    engine.addresses = ready as unknown as Addresses
+    return engine
+  }
+
+  /** The first event of that name, once it has come. */
+  async event(name: string, timeoutMs: number): Promise<EngineEvent> {
+    const deadlineMs = performance.now() + timeoutMs
+    while (performance.now() < deadlineMs && this.#child.exitCode === null) {
+      const found = this.events.find(({ event }) => event === name)
+      if (found !== undefined) return found
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    const found = this.events.find(({ event }) => event === name)
+    if (found !== undefined) return found
+    this.#child.kill('SIGKILL')
+    throw new Error(`no event ${name}: ${JSON.stringify(this.events)} ${this.stderr}`)
+  }
+
+  /** Asks the store; each row an object. */
+  async query<Row>(sql: string): Promise<Row[]> {
+    const response = await fetch(`http://${this.addresses.store}/`, {
+      method: 'POST',
+      body: `${sql} FORMAT JSONEachRow`,
+    })
+    const text = await response.text()
+    if (!response.ok) throw new Error(text)
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line))
+  }
+
+  /** Asks again until the first row of the answer passes, at most `timeoutMs`; then the answer is what it is. */
+  async queryUntil<Row>(sql: string, isDone: (row: Row) => boolean, timeoutMs: number): Promise<Row> {
+    const deadlineMs = performance.now() + timeoutMs
+    for (;;) {
+      const [row] = await this.query<Row>(sql)
+      if ((row !== undefined && isDone(row)) || performance.now() > deadlineMs) return row
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+
+  /** SIGTERM, and the exit code. */
+  async stop(): Promise<number | null> {
+    this.#child.kill('SIGTERM')
+    return this.#closed
+  }
+
+  /** SIGKILL: no drain. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.#closed
+  }
+}
