@@ -87,7 +87,8 @@ export class MqttConnection implements Client {
     if (this.isClosed || context.isDraining) return
     context.setTime()
     context.counters.bytesReceived += end - start
-    this.#receivedTick = context.tick
+    // The time for CONNECT runs from the accept.
+    if (this.#phase === Phase.OPEN) this.#receivedTick = context.tick
     this.#stream.receive(bytes, start, end, headroomSizeBytes)
     context.endRead(this)
     if (this.#acks?.isReady(context.durable)) this.settle()
@@ -336,6 +337,7 @@ export class MqttConnection implements Client {
     }
     const { clientId, keepAliveS, number } = connect
     this.#phase = Phase.OPEN
+    this.#receivedTick = context.tick
     this.#connect = connect
     this.#version = connect.version
     this.number = number
