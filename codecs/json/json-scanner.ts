@@ -12,7 +12,7 @@ import { DEPTH_MAX, PayloadError } from '../payload-error.ts'
 import { type ObjectRows, TimeState } from '../payload-rows.ts'
 import { END, matchLiteral, type ShapeTable, TIME_SLOT } from '../payload-shapes.ts'
 import { replaceSurrogates } from '../payload-utf8.ts'
-import { scanNumber, scanWideNumber } from './number.ts'
+import { scanEpochMs, scanNumber, scanWideNumber } from './number.ts'
 import { JsonString } from './string.ts'
 
 const QUOTE = 0x22
@@ -57,26 +57,35 @@ export class JsonScanner {
     this.#rows = rows
   }
 
-  /**
-   * Scans the payload in bytes[start, end), of which `view` is a view with OVERREAD_BYTES of room after `end`. Returns the
-   * number of rows appended, or a PayloadError and leaves the columns as they were.
-   */
-  // hot: per message
-  scan(
-    bytes: Uint8Array,
-    view: DataView,
-    start: number,
-    end: number,
-    columns: ReadingColumns,
-    shapeHint: number,
-  ): number {
+  /** Takes payloads from `bytes`, of which `view` is a view, and appends to `columns`, from now on. */
+  attach(bytes: Uint8Array, view: DataView, columns: ReadingColumns): void {
     this.#bytes = bytes
     this.#view = view
-    this.#end = end
     this.#columns = columns
+  }
+
+  /**
+   * Scans the payload in [start, end), after which OVERREAD_BYTES must exist. Returns the number of rows appended, or a
+   * PayloadError and leaves the columns as they were.
+   */
+  // hot: per message
+  scan(start: number, end: number, shapeHint: number): number {
+    const columns = this.#columns
+    const count = columns.count
+    const textSizeBytes = columns.textSizeBytes
+    this.#end = end
+    if (shapeHint >= 0 && shapeHint < this.#shapes.count) {
+      const after = this.#follow(start, shapeHint)
+      if (after === end || (after !== MISS && skipSpace(this.#view, after, end) === end)) {
+        this.shape = shapeHint
+        this.repeatedShape = shapeHint
+        return columns.count - count
+      }
+      columns.count = count
+      columns.textSizeBytes = textSizeBytes
+    }
     this.shape = -1
     this.repeatedShape = -1
-    const { count, textSizeBytes } = columns
     const after = this.#payload(start, shapeHint)
     if (after === end) return columns.count - count
     columns.count = count
@@ -93,7 +102,7 @@ export class JsonScanner {
     const byte = this.#view.getUint8(offset)
     if (byte === OPEN_BRACKET) return this.#batch(offset + 1, shapeHint)
     if (byte !== OPEN_BRACE) return startsValue(byte) ? PayloadError.NOT_OBJECT : PayloadError.MALFORMED
-    const after = this.#object(offset, shapeHint)
+    const after = this.#object(offset, shapeHint, shapeHint)
     if (after < 0) return after
     this.shape = this.#objectShape
     this.repeatedShape = this.#objectShape
@@ -114,7 +123,7 @@ export class JsonScanner {
       if (byte !== OPEN_BRACE) {
         return startsValue(byte) || byte === OPEN_BRACKET ? PayloadError.NOT_OBJECT : PayloadError.MALFORMED
       }
-      offset = this.#object(offset, hint)
+      offset = this.#object(offset, hint, -1)
       if (offset < 0) return offset
       hint = this.#objectShape
       shape = shape === -2 || shape === hint ? hint : -1
@@ -131,14 +140,17 @@ export class JsonScanner {
     }
   }
 
-  /** A top-level object: along the shape hinted at, or its alternate, or by the general scan. Sets #objectShape. */
-  #object(start: number, shapeHint: number): number {
+  /** A top-level object: along the shape hinted at, or its alternate, or by the general scan; not along the one tried. */
+  #object(start: number, shapeHint: number, shapeTried: number): number {
     const shapes = this.#shapes
     const hint = shapeHint >= 0 && shapeHint < shapes.count ? shapeHint : this.#recentShape
     if (hint >= 0) {
-      this.#objectShape = hint
-      let after = this.#follow(start, hint)
-      if (after !== MISS) return after
+      let after = MISS
+      if (hint !== shapeTried) {
+        this.#objectShape = hint
+        after = this.#follow(start, hint)
+        if (after !== MISS) return after
+      }
       const alternate = shapes.alternate(hint)
       if (alternate >= 0) {
         this.#objectShape = alternate
@@ -210,6 +222,8 @@ export class JsonScanner {
     const end = this.#end
     const time = this.#timeMs
     if (view.getUint8(offset) !== QUOTE) {
+      const afterMs = scanEpochMs(view, offset, time)
+      if (afterMs > 0) return afterMs
       const after = scanWideNumber(view, offset, end, time, 0)
       if (after < 0) return MISS
       const ms = epochToMs(time[0])

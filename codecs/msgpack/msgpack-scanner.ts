@@ -48,26 +48,35 @@ export class MsgpackScanner {
     this.#rows = rows
   }
 
-  /**
-   * Scans the payload in bytes[start, end), of which `view` is a view with OVERREAD_BYTES of room after `end`. Returns the
-   * number of rows appended, or a PayloadError and leaves the columns as they were.
-   */
-  // hot: per message
-  scan(
-    bytes: Uint8Array,
-    view: DataView,
-    start: number,
-    end: number,
-    columns: ReadingColumns,
-    shapeHint: number,
-  ): number {
+  /** Takes payloads from `bytes`, of which `view` is a view, and appends to `columns`, from now on. */
+  attach(bytes: Uint8Array, view: DataView, columns: ReadingColumns): void {
     this.#bytes = bytes
     this.#view = view
-    this.#end = end
     this.#columns = columns
+  }
+
+  /**
+   * Scans the payload in [start, end), after which OVERREAD_BYTES must exist. Returns the number of rows appended, or a
+   * PayloadError and leaves the columns as they were.
+   */
+  // hot: per message
+  scan(start: number, end: number, shapeHint: number): number {
+    const columns = this.#columns
+    const count = columns.count
+    const textSizeBytes = columns.textSizeBytes
+    this.#end = end
+    if (shapeHint >= 0 && shapeHint < this.#shapes.count) {
+      const after = this.#follow(start, shapeHint)
+      if (after === end) {
+        this.shape = shapeHint
+        this.repeatedShape = shapeHint
+        return columns.count - count
+      }
+      columns.count = count
+      columns.textSizeBytes = textSizeBytes
+    }
     this.shape = -1
     this.repeatedShape = -1
-    const { count, textSizeBytes } = columns
     const after = this.#payload(start, shapeHint)
     if (after === end) return columns.count - count
     columns.count = count
@@ -83,7 +92,7 @@ export class MsgpackScanner {
     const kind = kindOf(this.#view.getUint8(start))
     if (kind === Kind.ARRAY) return this.#batch(start, shapeHint)
     if (kind !== Kind.MAP) return PayloadError.NOT_OBJECT
-    const after = this.#object(start, shapeHint)
+    const after = this.#object(start, shapeHint, shapeHint)
     if (after < 0) return after
     this.shape = this.#objectShape
     this.repeatedShape = this.#objectShape
@@ -102,7 +111,7 @@ export class MsgpackScanner {
     for (let index = 0; index < count; index++) {
       if (offset >= this.#end) return PayloadError.TRUNCATED
       if (kindOf(view.getUint8(offset)) !== Kind.MAP) return PayloadError.NOT_OBJECT
-      offset = this.#object(offset, hint)
+      offset = this.#object(offset, hint, -1)
       if (offset < 0) return offset
       hint = this.#objectShape
       shape = shape === -2 || shape === hint ? hint : -1
@@ -112,14 +121,17 @@ export class MsgpackScanner {
     return offset
   }
 
-  /** A top-level map: along the shape hinted at, or its alternate, or by the general scan. Sets #objectShape. */
-  #object(start: number, shapeHint: number): number {
+  /** A top-level map: along the shape hinted at, or its alternate, or by the general scan; not along the one tried. */
+  #object(start: number, shapeHint: number, shapeTried: number): number {
     const shapes = this.#shapes
     const hint = shapeHint >= 0 && shapeHint < shapes.count ? shapeHint : this.#recentShape
     if (hint >= 0) {
-      this.#objectShape = hint
-      let after = this.#follow(start, hint)
-      if (after !== MISS) return after
+      let after = MISS
+      if (hint !== shapeTried) {
+        this.#objectShape = hint
+        after = this.#follow(start, hint)
+        if (after !== MISS) return after
+      }
       const alternate = shapes.alternate(hint)
       if (alternate >= 0) {
         this.#objectShape = alternate
