@@ -1,4 +1,7 @@
-/** What a benchmark is. Each lives in a file of its own here, is listed in `run.ts`, and runs small inside the tests. */
+/**
+ * What a benchmark is. Each has a file of its own here, found by `catalogue.ts`, and runs small inside the
+ * tests.
+ */
 
 export type BenchSize = 'small' | 'full'
 

@@ -1,7 +1,7 @@
 /**
- * Finds the benches of this folder and runs one in a process of its own, so that what the compiler learned in one
- * bench does not colour another, and a crash or a hang is a line in the report.
- * A bench `x` is the file `x.ts` that says `export const bench`.
+ * Finds the benches of this folder and runs one in a process of its own, so that what the compiler learned in
+ * one bench does not colour another, and a crash or a hang is a line in the report. A bench `x` is the file
+ * `x.ts` that says `export const bench`.
  */
 import { fork } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -24,7 +24,10 @@ export function findBenches(): string[] {
     .sort()
 }
 
-/** Runs the bench in a child. Its standard output goes to our standard error. Rejects when it fails, crashes or hangs. */
+/**
+ * Runs the bench in a child. Its standard output goes to our standard error. Rejects when it fails, crashes
+ * or hangs.
+ */
 export function runIsolated(name: string, size: BenchSize, timeoutMs = TIMEOUT_MS[size]): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = fork(`${FOLDER}/child.ts`, [name, size], {

@@ -1,4 +1,7 @@
-/** The process of one bench: `child.ts NAME SIZE`, forked by `catalogue.ts`; one report over the channel, then exit. */
+/**
+ * The process of one bench: `child.ts NAME SIZE`, forked by `catalogue.ts`; one report over the channel, then
+ * exit.
+ */
 import { assert } from '../base/assert.ts'
 import type { Bench, BenchSize } from './bench.ts'
 import type { ChildReport } from './catalogue.ts'

@@ -1,14 +1,16 @@
 /**
- * Timing on a noisy machine, on tinybench. Candidates take turns, round by round, so that a slow spell hits all of them;
- * the figure is the lowest of the rounds' medians: noise only ever adds, and a median keeps one lucky sample from winning.
- * One owner: the process of the bench that runs.
+ * Timing on a noisy machine, on tinybench. Candidates take turns, round by round, so that a slow spell hits
+ * all of them; the figure is the lowest of the rounds' medians: noise only ever adds, and a median keeps one
+ * lucky sample from winning. One owner: the process of the bench that runs.
  */
 import { Bench as Tinybench } from 'tinybench'
 import { assert } from '../base/assert.ts'
 import type { BenchSize } from './bench.ts'
 
 export interface CompareSettings {
-  /** How many operations one call of a candidate does. Let a call last 0.1 ms or more: the clock costs 45 ns. */
+  /**
+   * How many operations one call of a candidate does. Let a call last 0.1 ms or more: the clock costs 45 ns.
+   */
   operations: number
   size: BenchSize
 }
@@ -25,7 +27,10 @@ const EFFORTS: Record<BenchSize, Effort> = {
   full: { rounds: 9, roundMs: 120, roundCallsMin: 3, warmupMs: 400 },
 }
 
-/** Wall nanoseconds per operation of each candidate; a candidate is synchronous and does `operations` operations a call. */
+/**
+ * Wall nanoseconds per operation of each candidate; a candidate is synchronous and does `operations`
+ * operations a call.
+ */
 export async function compare<Name extends string>(
   candidates: Record<Name, () => void>,
   settings: CompareSettings,
@@ -59,11 +64,16 @@ export async function compare<Name extends string>(
 
 export interface Cost {
   wallNs: number
-  /** User and system time of every thread of this process: compilers and collectors too, child processes not. */
+  /**
+   * User and system time of every thread of this process: compilers and collectors too, child processes not.
+   */
   cpuNs: number
 }
 
-/** What one run of `work` costs per operation. For what runs once or on several threads; trust `cpuNs` over `wallNs`. */
+/**
+ * What one run of `work` costs per operation. For what runs once or on several threads; trust `cpuNs` over
+ * `wallNs`.
+ */
 export async function costOf(work: () => unknown, operations: number): Promise<Cost> {
   const cpuBefore = process.cpuUsage()
   const startNs = process.hrtime.bigint()

@@ -1,6 +1,7 @@
 /**
- * `npm run bench [-- NAME...] [--json] [--size small|full]`: runs the benches one after the other, each in its own process,
- * and judges every figure that has a limit. Exit code 1 when a bench fails or a limit is missed.
+ * `npm run bench [-- NAME...] [--json] [--size small|full]`: runs the benches one after the other, each in
+ * its own process, and judges every figure that has a limit. Exit code 1 when a bench fails or a limit is
+ * missed.
  */
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -22,7 +23,9 @@ interface Request {
   size: BenchSize
 }
 
-/** What was asked for; undefined when the answer is the help text. Throws a plain Error on a bad command line. */
+/**
+ * What was asked for; undefined when the answer is the help text. Throws a plain Error on a bad command line.
+ */
 function readRequest(): Request | undefined {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -89,7 +92,8 @@ async function main(request: Request): Promise<boolean> {
     load: Number(loadavg()[0].toFixed(2)),
     size: request.size,
   }
-  const header = `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, load ${machine.load}, size ${machine.size}`
+  const { cpu, cores, node, load, size } = machine
+  const header = `${cpu}, ${cores} cores, Node ${node}, load ${load}, size ${size}`
   console.log(request.isJson ? JSON.stringify(machine) : header)
   let isGood = true
   for (const name of request.names) if (!(await runAndPrint(name, request))) isGood = false

@@ -24,6 +24,8 @@ const STRIDE = 11
 const INT_STRIDE = STRIDE * 2
 const INT_LEVEL = 20
 const INT_NEXT = 21
+const CAPACITY_MIN = 1024
+const CAPACITY_COPIED_MAX = 131_072
 
 export class PanePool {
   /** Panes in use. */
@@ -33,9 +35,14 @@ export class PanePool {
   #ints: Int32Array
   #free = 0
   #usedMax = 0
+  readonly #countMax: number
 
-  constructor(capacity = 1024) {
-    this.fields = new Float64Array(capacity * STRIDE)
+  /**
+   * Made for up to `countMax` panes; more may be taken, at the price of a pause while the records are copied.
+   */
+  constructor(countMax: number) {
+    this.#countMax = countMax
+    this.fields = new Float64Array(CAPACITY_MIN * STRIDE)
     this.#ints = new Int32Array(this.fields.buffer)
   }
 
@@ -126,8 +133,15 @@ export class PanePool {
     this.#usedMax = 0
   }
 
+  /**
+   * Doubles while that is cheap, then goes to the bound at once: memory that nothing was written to yet costs
+   * address space only, and copying two million panes once more would stop the thread for 0.2 s.
+   */
   #grow(): void {
-    const fields = new Float64Array(this.fields.length * 2)
+    const doubled = (this.fields.length / STRIDE) * 2
+    const capacity =
+      doubled <= CAPACITY_COPIED_MAX ? doubled : Math.max(doubled, this.#countMax + CAPACITY_MIN)
+    const fields = new Float64Array(capacity * STRIDE)
     fields.set(this.fields)
     this.fields = fields
     this.#ints = new Int32Array(fields.buffer)

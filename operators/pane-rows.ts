@@ -1,7 +1,8 @@
 /**
- * Columns of panes that left their windows: partial aggregates, a row each. Rows with the same series, window and start
- * merge into the exact result: n and sum add, min and max compare, `first` is the smallest (firstTsMs, first) pair and
- * `last` the greatest (lastTsMs, last) pair. One owner: the shard's thread, which takes the rows and clears.
+ * Columns of panes that left their windows: partial aggregates, a row each. Rows with the same series, window
+ * and start merge into the exact result: n and sum add, min and max compare, `first` is the smallest
+ * (firstTsMs, first) pair and `last` the greatest (lastTsMs, last) pair. One owner: the shard's thread, which
+ * takes the rows and clears.
  */
 import { PaneField, type PanePool } from './pane-pool.ts'
 

@@ -1,4 +1,6 @@
-/** First in, first out queue of series numbers: a ring that doubles when full. One owner: the shard's thread. */
+/**
+ * First in, first out queue of series numbers: a ring that doubles when full. One owner: the shard's thread.
+ */
 export class SeriesQueue {
   length = 0
   #ring = new Int32Array(1024)

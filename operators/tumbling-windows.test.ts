@@ -63,6 +63,7 @@ const CLOCKS: ((trueMs: number, prng: Prng) => number)[] = [
   (_, prng) => -8.63e15 + prng.between(0, 100_000),
   (trueMs) => Math.floor(trueMs / 30_000) * 30_000,
   (trueMs, prng) => trueMs + prng.unit(),
+  (trueMs) => Math.ceil(trueMs / 49) * 49 * (1 - 2 ** -52),
   (trueMs, prng) => (prng.unit() < 0.1 ? trueMs + prng.between(0, 600_000) : trueMs),
   (trueMs, prng) => (prng.unit() < 0.01 ? pickOddTime(prng) : trueMs),
 ]

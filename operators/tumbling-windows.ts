@@ -1,18 +1,20 @@
 /**
- * Tumbling event-time windows over series of readings, with a watermark per series and partial rows that merge.
- * Pure and deterministic: no clock, no input or output; the same calls give the same rows, byte for byte, and how
- * readings of one arrival are cut into pushes changes nothing but the order among widths that are not multiples of one
- * another. One owner: the shard's thread. Invariant: in the rows of a width each reading counts exactly once.
+ * Tumbling event-time windows over series of readings, with a watermark per series and partial rows that
+ * merge. Pure and deterministic: no clock, no input or output; the same calls give the same rows, byte for
+ * byte, and how readings of one arrival are cut into pushes changes nothing but the order among widths that
+ * are not multiples of one another. One owner: the shard's thread. Invariant: in the rows of a width each
+ * reading counts exactly once.
  *
- * A pane [k * width, (k + 1) * width) leaves when its series' watermark reaches its end. The watermark is the greatest
- * event time seen less the lateness; readings further ahead of their arrival than the guard do not move it. Late readings
- * open a partial pane that leaves with the next tick; so do ahead ones when the watermark reaches them or nothing more came
- * for the idle timeout. A series that is silent for the idle timeout gives up all its panes. (Watermarks and lateness as in
- * Akidau et al., The Dataflow Model, VLDB 2015; here per series.)
+ * A pane [k * width, (k + 1) * width) leaves when its series' watermark reaches its end. The watermark is the
+ * greatest event time seen less the lateness; readings further ahead of their arrival than the guard do not
+ * move it. Late readings open a partial pane that leaves with the next tick; so do ahead ones when the
+ * watermark reaches them or nothing more came for the idle timeout. A series that is silent for the idle
+ * timeout gives up all its panes. (Watermarks and lateness as in Akidau et al., The Dataflow Model, VLDB
+ * 2015; here per series.)
  *
- * Bounds: at `panesMax` open panes besides the current ones, the panes of the series next in turn leave early; so do those
- * of a series whose stray panes pass 64. A tick looks at 262,144 series and lets about 131,072 rows go; the rest follows
- * with the next ones.
+ * Bounds: at `panesMax` open panes besides the current ones, the panes of the series next in turn leave
+ * early; so do those of a series whose stray panes pass 64. A tick looks at 262,144 series and lets about
+ * 131,072 rows go; the rest follows with the next ones.
  */
 import { assert } from '../base/assert.ts'
 import { PaneRows } from './pane-rows.ts'
@@ -41,6 +43,8 @@ export interface WindowStats {
 }
 
 const PANES_MAX = 4_000_000
+/** Nearly 3 GB of records for each width that is no multiple of a narrower one. */
+const PANES_MAX_MAX = 32_000_000
 
 export class TumblingWindows {
   /** Rows that left. The owner takes them and clears it. */
@@ -61,8 +65,8 @@ export class TumblingWindows {
   }
 
   /**
-   * Takes the rows [start, end) of the columns, all arrived at `arrivalMs`. Series numbers are dense, 0 and up; new ones
-   * may come at any time.
+   * Takes the rows [start, end) of the columns, all arrived at `arrivalMs`. Series numbers are dense, 0 and
+   * up; new ones may come at any time.
    */
   // hot: per message
   push(
@@ -93,9 +97,9 @@ export class TumblingWindows {
   }
 
   /**
-   * Lets every open pane go as a partial row, and forgets watermarks and series (drain, end of a journal segment).
-   * With `rowsMax` it stops when `closed` holds that many rows, or up to a chain of panes more, and returns false: take them and call it
-   * again, with nothing pushed in between, until it returns true.
+   * Lets every open pane go as a partial row, and forgets watermarks and series (drain, end of a journal
+   * segment). With `rowsMax` it stops when `closed` holds that many rows, or up to a chain of panes more, and
+   * returns false: take them and call it again, with nothing pushed in between, until it returns true.
    */
   flush(rowsMax = Number.POSITIVE_INFINITY): boolean {
     for (const family of this.#families) if (!family.flush(rowsMax)) return false
@@ -122,7 +126,7 @@ function checkSettings(settings: TumblingSettings): void {
     }
   }
   const { panesMax = 1 } = settings
-  if (!Number.isSafeInteger(panesMax) || panesMax < 1) {
-    throw new WindowSettingsError(`panesMax: ${panesMax} is not a positive whole number`)
+  if (!Number.isInteger(panesMax) || panesMax < 1 || panesMax > PANES_MAX_MAX) {
+    throw new WindowSettingsError(`panesMax: ${panesMax} is not a whole number of 1 to ${PANES_MAX_MAX}`)
   }
 }

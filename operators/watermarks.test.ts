@@ -54,6 +54,40 @@ describe('late readings', () => {
     expect(windows.stats.late).toBe(0)
   })
 
+  test('within the lateness join their pane: it leaves once, however many there are', () => {
+    const { push, rows } = open({ latenessMs: 15_000 })
+    const left: number[][] = []
+    for (let ts = 0; ts < 3_600_000; ts += 1000) {
+      push(ts)
+      if (ts > 14_000) push(ts - 14_500, 0, ts)
+      left.push(...rows())
+    }
+    expect(new Set(left.map(([, , start]) => start)).size).toBe(left.length)
+    expect(left.length).toBeGreaterThan(350)
+  })
+
+  test('within the lateness open a pane that leaves amid the current one, as the watermark says', () => {
+    const { push, rows } = open()
+    push(21_000)
+    push(19_000, 0, 21_000)
+    push(24_999)
+    expect(rows()).toEqual([])
+    push(25_000)
+    expect(rows()).toEqual([[0, 0, 10_000, 1]])
+  })
+
+  test('do not hurry the panes that still wait for the watermark, however long it takes', () => {
+    const { windows, push, rows } = open({ latenessMs: 100_000 })
+    push(200_000)
+    push(110_000, 0, 200_000)
+    for (let nowMs = 201_000; nowMs < 219_000; nowMs += 1000) {
+      push(nowMs)
+      push(50_000, 0, nowMs)
+      windows.tick(nowMs + 20_000)
+      expect(rows()).toEqual([[0, 0, 50_000, 1]])
+    }
+  })
+
   test('of a wider window that is still open wait for it', () => {
     const { windows, push, rows } = open({ widthsMs: [10_000, 60_000] })
     push(1000)
@@ -93,6 +127,16 @@ describe('readings ahead of their arrival', () => {
     expect(rows()).toEqual([[0, 0, 20_000, 1]])
     push(115_000)
     expect(rows()).toEqual([[0, 0, 100_000, 2]])
+  })
+
+  test('do not move it within the current pane either', () => {
+    const { windows, push, rows } = open({ widthsMs: [60_000], latenessMs: 0, aheadGuardMs: 1000 })
+    push(10_000)
+    push(50_000, 0, 11_000)
+    push(12_000)
+    expect(windows.stats).toMatchObject({ ahead: 1, late: 0 })
+    push(60_000)
+    expect(rows()).toEqual([[0, 0, 0, 3]])
   })
 
   test('leave when nothing more came for the idle timeout, though their series is busy', () => {
@@ -145,6 +189,27 @@ describe('silence', () => {
     expect(windows.stats.late).toBe(0)
   })
 
+  test('does not turn the watermark back', () => {
+    const { windows, push, rows } = open()
+    push(100_000)
+    windows.tick(140_000)
+    expect(rows()).toHaveLength(1)
+    push(1000, 0, 140_000)
+    expect(windows.stats.late).toBe(1)
+    windows.tick(140_001)
+    expect(rows()).toEqual([[0, 0, 0, 1]])
+  })
+
+  test('is counted from the reading also after a gap', () => {
+    const { windows, push, rows } = open()
+    windows.gap(3_600_000)
+    push(3_601_000)
+    windows.tick(3_630_999)
+    expect(rows()).toEqual([])
+    windows.tick(3_631_000)
+    expect(rows()).toHaveLength(1)
+  })
+
   test('does not count the time that the engine was down', () => {
     const { windows, push, rows } = open()
     push(1000)
@@ -178,13 +243,49 @@ test('a full pool lets panes go early, and stays within its bound', () => {
   expect(windows.stats.openPanes).toBeLessThanOrEqual(panesMax + 40)
 })
 
+test('a flush forgets the watermarks, and what was to be looked after', () => {
+  const { windows, push, rows } = open()
+  push(100_000)
+  push(1000, 0, 100_000)
+  windows.flush()
+  expect(windows.stats).toEqual({ late: 1, ahead: 0, skipped: 0, openPanes: 0, series: 0 })
+  expect(rows()).toHaveLength(2)
+  push(1000)
+  windows.tick(2000)
+  expect(windows.stats).toEqual({ late: 1, ahead: 0, skipped: 0, openPanes: 1, series: 1 })
+  push(100_000)
+  push(1000, 0, 100_000)
+  windows.tick(100_001)
+  expect(rows()).toEqual([
+    [0, 0, 0, 1],
+    [0, 0, 0, 1],
+  ])
+})
+
+test('many series, touched ahead of their use, count like few', () => {
+  const { windows } = open()
+  const count = 40_000
+  const series = Int32Array.from({ length: count }, (_, index) => (index * 7919) % count)
+  const value = Float64Array.from(series, (one) => one)
+  for (const ts of [1000, 2000, 11_000, 15_000]) {
+    windows.push(series, new Float64Array(count).fill(ts), value, ts, 0, count)
+  }
+  const { closed } = windows
+  expect(closed.count).toBe(count)
+  expect(closed.n.subarray(0, count).every((n) => n === 2)).toBe(true)
+  expect(closed.sum.subarray(0, count).every((sum, row) => sum === 2 * closed.series[row])).toBe(true)
+})
+
 test('panes before 1970 start at the multiple below', () => {
   const rows = play(SETTINGS, [
-    { arrivalMs: 0, readings: [-1, -10_000, -10_001, -0, 0].map((ts) => ({ series: 0, ts, value: ts })) },
+    {
+      arrivalMs: 0,
+      readings: [-1, -10_000, -10_001, -Number.MIN_VALUE, -0, 0].map((ts) => ({ series: 0, ts, value: ts })),
+    },
   ])
   expect(rows.map((row) => row.slice(2, 4)).sort((a, b) => a[0] - b[0])).toEqual([
     [-20_000, 1],
-    [-10_000, 2],
+    [-10_000, 3],
     [0, 2],
   ])
 })
@@ -216,6 +317,7 @@ test.each([
   [{ idleTimeoutMs: Number.NaN }, 'idleTimeoutMs: NaN is not'],
   [{ aheadGuardMs: 0.5 }, 'aheadGuardMs: 0.5 is not'],
   [{ panesMax: 0 }, 'panesMax: 0 is not'],
+  [{ panesMax: 1e9 }, 'panesMax: 1000000000 is not'],
 ])('settings %j are refused', (settings, message) => {
   expect(() => new TumblingWindows({ ...SETTINGS, ...settings })).toThrow(message)
   expect(() => new TumblingWindows({ ...SETTINGS, ...settings })).toThrow(WindowSettingsError)

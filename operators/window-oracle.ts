@@ -1,5 +1,6 @@
 /**
- * For tests: plays steps through the windows, and computes the same panes at once from all readings, which is the oracle.
+ * For tests: plays steps through the windows, and computes the same panes at once from all readings, which is
+ * the oracle.
  */
 import { DOUBLE_COLUMNS, type PaneRows } from './pane-rows.ts'
 import { type TumblingSettings, TumblingWindows } from './tumbling-windows.ts'
