@@ -1,7 +1,7 @@
 /**
- * Cuts what a server sends on an MQTT connection, a chunk at a time, and tells the owner. PUBACK is the hot one and is
- * read in place; a packet that spans chunks, or any other kind, is gathered first. Owned by one connection.
- * Invariant: `#heldSize` bytes of `#held` are the start of one packet that is not complete.
+ * Cuts what a server sends on an MQTT connection, a chunk at a time, and tells the owner. PUBACK is the hot
+ * one and is read in place; a packet that spans chunks, or any other kind, is gathered first. Owned by one
+ * connection. Invariant: `#heldSize` bytes of `#held` are the start of one packet that is not complete.
  */
 import { type IConnackPacket, parser } from 'mqtt-packet'
 
@@ -37,7 +37,10 @@ export class AckReader {
     this.#protocol = protocol
   }
 
-  /** Reads bytes[start, end). False: the server sent something malformed, and the connection is of no more use. */
+  /**
+   * Reads bytes[start, end). False: the server sent something malformed, and the connection is of no more
+   * use.
+   */
   // hot: per read
   read(bytes: Uint8Array, start: number, end: number): boolean {
     let offset = start
@@ -98,7 +101,10 @@ export class AckReader {
   }
 }
 
-/** Size of the packet that starts at `start`; 0 when its head is not complete, -1 when it is malformed or too big. */
+/**
+ * Size of the packet that starts at `start`; 0 when its head is not complete, -1 when it is malformed or too
+ * big.
+ */
 // hot: per packet
 function packetSize(bytes: Uint8Array, start: number, end: number): number {
   let remaining = 0

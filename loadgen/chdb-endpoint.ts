@@ -1,4 +1,6 @@
-/** ClickHouse's HTTP query port over an embedded chDB, for tests of the verification: one database, no guards. */
+/**
+ * ClickHouse's HTTP query port over an embedded chDB, for tests of the verification: one database, no guards.
+ */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,6 @@
 /**
- * The simulated devices of the demo: what kinds there are, what they measure, and what is wrong with some of them. Data
- * and small functions; `demo.ts` runs them. Values follow from the seed and the time alone.
+ * The simulated devices of the demo: what kinds there are, what they measure, and what is wrong with some of
+ * them. Data and small functions; `demo.ts` runs them. Values follow from the seed and the time alone.
  */
 import { Prng } from '../base/prng.ts'
 

@@ -1,6 +1,7 @@
 /**
- * One MQTT connection of the demo fleet: its devices' messages at QoS 1, gathered into one write a tick. Keeps what has
- * no answer and publishes it anew after a lost connection. Bounded: with `IN_FLIGHT_MAX` unanswered it takes no more.
+ * One MQTT connection of the demo fleet: its devices' messages at QoS 1, gathered into one write a tick.
+ * Keeps what has no answer and publishes it anew after a lost connection. Bounded: with `IN_FLIGHT_MAX`
+ * unanswered it takes no more.
  */
 import { generate } from 'mqtt-packet'
 import { AckReader } from './ack-reader.ts'

@@ -1,7 +1,7 @@
 /**
- * The demo fleet, over real MQTT connections: each recorded series is a device that sends its whole history within
- * seconds, shifted so that it ends now, and goes on with it live; and simulated devices beside them. Gentle: it shares the
- * machine with the engine. Owned by the caller's thread.
+ * The demo fleet, over real MQTT connections: each recorded series is a device that sends its whole history
+ * within seconds, shifted so that it ends now, and goes on with it live; and simulated devices beside them.
+ * Gentle: it shares the machine with the engine. Owned by the caller's thread.
  */
 import { createDevices, type DemoDevice, type DemoMessage } from './demo-devices.ts'
 import { type DemoCounters, DemoLink } from './demo-link.ts'

@@ -38,7 +38,9 @@ export interface ConnectionOutcome {
   refused: number[]
   /** Those from `answered` on that were acknowledged before their elders. */
   acknowledgedEarly: number[]
-  /** Ranges [from, to) that were published anew after a lost connection, so that each may be stored once more. */
+  /**
+   * Ranges [from, to) that were published anew after a lost connection, so that each may be stored once more.
+   */
   republished: [from: number, to: number][]
 }
 

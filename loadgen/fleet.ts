@@ -1,9 +1,9 @@
 /**
- * One thread's publishers and the loop that lets them write in turn: flat out, or each message when it is due. Owned by
- * the thread that runs it (the caller's, or a load worker).
+ * One thread's publishers and the loop that lets them write in turn: flat out, or each message when it is
+ * due. Owned by the thread that runs it (the caller's, or a load worker).
  *
- * At a fixed rate a message's latency counts from when it was due, not from when it was written, so that a server that
- * stalls cannot hide it by stalling the generator.
+ * At a fixed rate a message's latency counts from when it was due, not from when it was written, so that a
+ * server that stalls cannot hide it by stalling the generator.
  */
 import { emptyCounters, type FleetCounters, type FleetOptions, type FleetReport } from './fleet-options.ts'
 import { LatencyHistogram } from './latency.ts'
@@ -57,7 +57,10 @@ export class Fleet {
     }
   }
 
-  /** Connects all; the first one alone, so that an address where nothing listens is one error. Throws LoadError. */
+  /**
+   * Connects all; the first one alone, so that an address where nothing listens is one error. Throws
+   * LoadError.
+   */
   async connect(): Promise<void> {
     const deadlineMs = performance.now() + this.#options.drainMs
     let started = 0

@@ -49,7 +49,7 @@ describe('millrace load', () => {
     }
   })
 
-  test('options that cannot work together, or an address where nothing listens: exit code 1, one line', async () => {
+  test('options that cannot work together, or nobody there: exit code 1, one line', async () => {
     const cases: [args: string, message: RegExp][] = [
       ['--devices 5 --connections 10', /devices \(5\) must be at least connections \(10\)/],
       ['--window 70000', /window must be a whole number from 1 to 65535/],

@@ -1,4 +1,7 @@
-/** `millrace load`: the command line of the load generator. Prints; everything else is in `load.ts` and `verification.ts`. */
+/**
+ * `millrace load`: the command line of the load generator. Prints; everything else is in `load.ts` and
+ * `verification.ts`.
+ */
 import { parseArgs } from 'node:util'
 import { LoadError } from './fleet.ts'
 import { type LoadObserver, runLoad } from './load.ts'
@@ -13,7 +16,10 @@ export interface LoadIo {
   stderr: { write(text: string): unknown; isTTY?: boolean }
 }
 
-/** 0: all went well. 1: sent, but something is missing or wrong, or it could not run. 2: the command line makes no sense. */
+/**
+ * 0: all went well. 1: sent, but something is missing or wrong, or it could not run. 2: the command line
+ * makes no sense.
+ */
 const ExitCode = { ok: 0, failed: 1, usage: 2 } as const
 
 const HELP = `millrace load: simulated devices that publish telemetry to an MQTT or WebSocket port

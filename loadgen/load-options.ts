@@ -103,8 +103,8 @@ export function planLoad(options: LoadOptions, nowMs: number): LoadPlan {
 }
 
 /**
- * Event times that no clock guard objects to: never ahead of the wall clock. At a fixed rate they follow it; flat out
- * they step by 1 ms and end about now, or start a day ago when the end is not known.
+ * Event times that no clock guard objects to: never ahead of the wall clock. At a fixed rate they follow it;
+ * flat out they step by 1 ms and end about now, or start a day ago when the end is not known.
  */
 function eventTimes(nowMs: number, devices: number, messages: number, rate: number) {
   if (rate > 0) return { baseMs: nowMs, stepMs: Math.max(1, Math.floor((devices * 1000) / rate)) }

@@ -64,7 +64,8 @@ export function verificationText(report: VerificationReport): string {
   if (rows.republishedCopies > 0)
     lines.push(['published anew', `${count(rows.republishedCopies)} rows stored again`])
   for (const { window, compared, equal, open, wrong } of report.windows) {
-    const parts = `${count(equal)} of ${count(compared)} equal, ${count(open)} still open, ${count(wrong)} wrong`
+    const same = `${count(equal)} of ${count(compared)} equal`
+    const parts = `${same}, ${count(open)} still open, ${count(wrong)} wrong`
     lines.push([`rollups ${window}`, parts])
   }
   for (const example of rows.examples) lines.push(['', example])

@@ -1,4 +1,7 @@
-/** A load thread: its share of the fleet. Speaks to `load.ts`: `connected`, `tick`s and `report` out; `go` and `stop` in. */
+/**
+ * A load thread: its share of the fleet. Speaks to `load.ts`: `connected`, `tick`s and `report` out; `go` and
+ * `stop` in.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { Fleet, type FleetTick } from './fleet.ts'
 import type { FleetOptions, FleetReport } from './fleet-options.ts'

@@ -121,7 +121,7 @@ describe('runLoad', () => {
     expect(run.outcomes[0]).toMatchObject({ sent: 100, answered: 95 })
   })
 
-  test('after a lost connection: new publishes without DUP, and the ranges that may be stored twice', async () => {
+  test('after a lost connection: new publishes without DUP, in ranges that may be stored twice', async () => {
     const copies = new Map<string, number>()
     let seen = 0
     const onPublish: SinkBehaviour['onPublish'] = ({ payload, dup }) => {
@@ -198,7 +198,7 @@ describe('runLoad over WebSocket', () => {
     return port
   }
 
-  test('the plain door: sequenced JSON frames, cumulative acknowledgements, the same session after a cut', async () => {
+  test('the plain door: JSON frames, cumulative acknowledgements, the same session after a cut', async () => {
     const stored = new Map<string, Map<number, string>>()
     let seen = 0
     let cuts = 0

@@ -1,6 +1,6 @@
 /**
- * A load run: a fleet of publishers in this thread or in several workers, and one report of them all. Owned by the
- * caller's thread. Clean of printing: `load-command.ts` does that.
+ * A load run: a fleet of publishers in this thread or in several workers, and one report of them all. Owned
+ * by the caller's thread. Clean of printing: `load-command.ts` does that.
  */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'

@@ -1,4 +1,7 @@
-/** A real broker between the load generator and an independent subscriber: every message arrives, with its payload. */
+/**
+ * A real broker between the load generator and an independent subscriber: every message arrives, with its
+ * payload.
+ */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

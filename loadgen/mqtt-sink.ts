@@ -1,6 +1,6 @@
 /**
- * A server for tests of the load generator: takes MQTT connections, acknowledges PUBLISHes once per read, and can be told
- * to misbehave. It stores nothing by itself; `onPublish` sees every packet. Not a broker.
+ * A server for tests of the load generator: takes MQTT connections, acknowledges PUBLISHes once per read, and
+ * can be told to misbehave. It stores nothing by itself; `onPublish` sees every packet. Not a broker.
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { generate, type IConnackPacket, type IConnectPacket, type IPublishPacket, parser } from 'mqtt-packet'
@@ -8,7 +8,9 @@ import { generate, type IConnackPacket, type IConnectPacket, type IPublishPacket
 export interface SinkBehaviour {
   /** Answer to a CONNECT; by default acceptance. */
   connack?: (connect: IConnectPacket) => Partial<IConnackPacket>
-  /** What to do with a PUBLISH: a PUBACK reason, or `hold` (never answered), or `cut` (the connection ends). */
+  /**
+   * What to do with a PUBLISH: a PUBACK reason, or `hold` (never answered), or `cut` (the connection ends).
+   */
   onPublish?: (publish: IPublishPacket, connect: IConnectPacket) => number | 'hold' | 'cut'
   /** Sends the PUBACKs of one read last first. */
   isReversed?: boolean

@@ -1,7 +1,7 @@
 /**
- * One PUBLISH packet (or plain WebSocket frame) encoded once; each message is a copy of it with a few fields patched in
- * place. All fields have a fixed width, so every message of a run has the same size and the same offsets.
- * Immutable after construction; one per thread.
+ * One PUBLISH packet (or plain WebSocket frame) encoded once; each message is a copy of it with a few fields
+ * patched in place. All fields have a fixed width, so every message of a run has the same size and the same
+ * offsets. Immutable after construction; one per thread.
  */
 import { generate } from 'mqtt-packet'
 import {
@@ -88,7 +88,10 @@ export class PublishTemplate {
     return this.bytes.length
   }
 
-  /** Turns the copy of the template at `at` into the message `seq` of `device`. `packetId` counts with QoS 1 only. */
+  /**
+   * Turns the copy of the template at `at` into the message `seq` of `device`. `packetId` counts with QoS 1
+   * only.
+   */
   // hot: per message
   patch(target: Uint8Array, at: number, device: number, seq: number, packetId: number, isDup: boolean): void {
     const plan = this.plan

@@ -11,7 +11,7 @@ function createWindow(size: number) {
 }
 
 describe('publish window', () => {
-  test('acknowledgements in any order and refusals end in the right sets, across the wrap of packet ids', () => {
+  test('acks in any order and refusals end in the right sets, across the wrap of packet ids', () => {
     const seed = Date.now() % 1_000_000
     const prng = new Prng(seed)
     for (const size of [1, 7, 100, 40_000, 65_535]) {

@@ -1,7 +1,8 @@
 /**
- * One connection's messages in flight: which are unanswered, since when, and what became of the others. Message k has
- * packet id k mod `#idCycle` + 1 and slot k mod size; the cycle is a multiple of the size, so the id alone finds the slot.
- * Invariant: `answered` <= `next` <= `answered` + size, and every message before `answered` has its answer.
+ * One connection's messages in flight: which are unanswered, since when, and what became of the others.
+ * Message k has packet id k mod `#idCycle` + 1 and slot k mod size; the cycle is a multiple of the size, so
+ * the id alone finds the slot. Invariant: `answered` <= `next` <= `answered` + size, and every message before
+ * `answered` has its answer.
  */
 import type { ConnectionOutcome, FleetCounters } from './fleet-options.ts'
 
@@ -22,7 +23,9 @@ export class PublishWindow {
   readonly #republished: [number, number][] = []
   readonly #counters: FleetCounters
   readonly #onLatency: (latencyMs: number, count: number) => void
-  /** When the read under way began; acknowledgements in it with the same due time become one latency record. */
+  /**
+   * When the read under way began; acknowledgements in it with the same due time become one latency record.
+   */
   #readAtMs = 0
   #latencyDueMs = 0
   #latencyCount = 0

@@ -1,18 +1,20 @@
 /**
- * One publishing connection: connects, fills write buffers with patched messages, takes acknowledgements, and comes back
- * after a lost connection. Owned by one fleet, on its thread.
+ * One publishing connection: connects, fills write buffers with patched messages, takes acknowledgements, and
+ * comes back after a lost connection. Owned by one fleet, on its thread.
  *
- * After a reconnect whatever had no answer is sent again, oldest first, with the same packet ids. Is the MQTT session
- * still there (`keepSession`, Session Present), that is a redelivery and carries DUP [MQTT-3.3.1-1]; otherwise the server
- * has forgotten the session and each is a new PUBLISH without DUP, which the server may rightly store a second time. On
- * the plain WebSocket door the session and `seq` in the frame say that it is the same message.
+ * After a reconnect whatever had no answer is sent again, oldest first, with the same packet ids. Is the MQTT
+ * session still there (`keepSession`, Session Present), that is a redelivery and carries DUP [MQTT-3.3.1-1];
+ * otherwise the server has forgotten the session and each is a new PUBLISH without DUP, which the server may
+ * rightly store a second time. On the plain WebSocket door the session and `seq` in the frame say that it is
+ * the same message.
  */
 import { generate } from 'mqtt-packet'
 import { AckReader, type ConnackReply } from './ack-reader.ts'
 import type { FleetCounters, FleetOptions } from './fleet-options.ts'
+import { createWriteBuffer, MessageFiller } from './message-filler.ts'
 import type { PublishTemplate } from './publish-template.ts'
 import { PublishWindow } from './publish-window.ts'
-import { deviceName, devicesOfConnection, SEQ_BASE } from './telemetry.ts'
+import { deviceName, SEQ_BASE } from './telemetry.ts'
 import { Transport, type WebSocketPath } from './transport.ts'
 import { FRAME_HEAD_SIZE_BYTES_MAX, frameHeadSize, WsOpcode, writeFrameHead } from './websocket-client.ts'
 
@@ -54,19 +56,18 @@ export class Publisher {
   /** Why the last attempt to connect failed. */
   fault = ''
   readonly #context: PublisherContext
-  readonly #devices: number
+  readonly #filler: MessageFiller
   #transport: Transport | null = null
   #acks: AckReader | null = null
   #buffer: Buffer | null = null
   #windowLimit: number
-  /** Messages before this one that are unanswered are to be sent (again) on this connection, from `#again`. */
+  /**
+   * Messages before this one that are unanswered are to be sent (again) on this connection, from `#again`.
+   */
   #again = 0
   #isRedelivery = false
   #failures = 0
   #retryTimer: NodeJS.Timeout | null = null
-  /** The device in turn and its message number, for `window.next`. */
-  #turn = 0
-  #seq = 0
   #ackText = ''
   #onWritten: () => void = () => {}
   #lastWriteMs = 0
@@ -79,7 +80,7 @@ export class Publisher {
     this.#context = context
     this.connection = connection
     this.limit = limit
-    this.#devices = devicesOfConnection(options.plan, connection)
+    this.#filler = new MessageFiller(context.template, connection)
     this.#lostAtMs = context.nowMs()
     this.window = new PublishWindow(options.window, context.counters, context.onLatency)
     this.#windowLimit = options.window
@@ -133,12 +134,13 @@ export class Publisher {
   write(count: number, dueMs: number, nowMs: number): number {
     const transport = this.#transport
     if (transport === null) return 0
-    const buffer = this.#context.buffers.pop() ?? this.#createBuffer()
+    const { buffers, template, options } = this.#context
+    const buffer = buffers.pop() ?? createWriteBuffer(template, options.perWrite)
     const isAgain = this.#again < this.window.next && this.isAnswering
-    const filled = isAgain ? this.#fillAgain(buffer, count) : this.#fill(buffer, count)
-    const sizeBytes = filled * this.#context.template.sizeBytes
+    const filled = isAgain ? this.#fillAgain(buffer, count) : this.#filler.fill(buffer, this.window, count)
+    const sizeBytes = filled * template.sizeBytes
     let start = FRAME_HEAD_SIZE_BYTES_MAX
-    if (this.#context.options.format.door === 'mqtt-ws') {
+    if (options.format.door === 'mqtt-ws') {
       start -= frameHeadSize(sizeBytes)
       writeFrameHead(buffer, start, WsOpcode.binary, sizeBytes)
     }
@@ -151,7 +153,7 @@ export class Publisher {
     this.#lastWriteMs = nowMs
     const end = FRAME_HEAD_SIZE_BYTES_MAX + sizeBytes
     if (transport.write(buffer.subarray(start, end), this.#onWritten)) {
-      this.#context.buffers.push(buffer)
+      buffers.push(buffer)
       this.#buffer = null
     }
     return isAgain ? 0 : filled
@@ -186,53 +188,15 @@ export class Publisher {
     this.state = PublisherState.closed
   }
 
-  // hot: per message
-  #fill(buffer: Buffer, count: number): number {
-    const { template, options } = this.#context
-    const { connections } = options.plan
-    const sizeBytes = template.sizeBytes
-    const next = this.window.next
-    let turn = this.#turn
-    let seq = this.#seq
-    let at = FRAME_HEAD_SIZE_BYTES_MAX
-    for (let index = 0; index < count; index++, at += sizeBytes) {
-      const device = turn * connections + this.connection
-      template.patch(buffer, at, device, seq, this.window.packetId(next + index), false)
-      if (++turn === this.#devices) {
-        turn = 0
-        seq++
-      }
-    }
-    this.#turn = turn
-    this.#seq = seq
-    return count
-  }
-
   /** Fills in messages from `#again` on that have no answer yet. */
   #fillAgain(buffer: Buffer, count: number): number {
-    const { template, options, counters } = this.#context
     let filled = 0
     for (; filled < count && this.#again < this.window.next; this.#again++) {
-      const message = this.#again
-      if (!this.window.isOpen(message)) continue
-      const turn = message % this.#devices
-      const device = turn * options.plan.connections + this.connection
-      const seq = (message - turn) / this.#devices
-      const at = FRAME_HEAD_SIZE_BYTES_MAX + filled * template.sizeBytes
-      template.patch(buffer, at, device, seq, this.window.packetId(message), this.#isRedelivery)
-      filled++
+      if (!this.window.isOpen(this.#again)) continue
+      this.#filler.fillOne(buffer, filled++, this.window, this.#again, this.#isRedelivery)
     }
-    counters.resent += filled
+    this.#context.counters.resent += filled
     return filled
-  }
-
-  #createBuffer(): Buffer {
-    const { template, options } = this.#context
-    const buffer = Buffer.alloc(FRAME_HEAD_SIZE_BYTES_MAX + options.perWrite * template.sizeBytes)
-    for (let index = 0; index < options.perWrite; index++) {
-      buffer.set(template.bytes, FRAME_HEAD_SIZE_BYTES_MAX + index * template.sizeBytes)
-    }
-    return buffer
   }
 
   #webSocketPath(): WebSocketPath | null {
@@ -309,7 +273,9 @@ export class Publisher {
     this.#context.onReady(this)
   }
 
-  /** A cumulative acknowledgement of the plain WebSocket door: `{"ack":n}`. Nothing of MQTT ends with a frame. */
+  /**
+   * A cumulative acknowledgement of the plain WebSocket door: `{"ack":n}`. Nothing of MQTT ends with a frame.
+   */
   #onMessageEnd(): void {
     if (this.#context.options.format.door !== 'ws') return
     const acknowledged = /^\s*\{\s*"ack"\s*:\s*(\d+)\s*\}\s*$/.exec(this.#ackText)

@@ -1,10 +1,11 @@
 /**
- * Compares stored rows with what the fleet must have sent: each row's time and value with the generator's, each row's
- * number of copies with how often it may be stored. Remembers a bit per reading and the exceptions. One owner.
+ * Compares stored rows with what the fleet must have sent: each row's time and value with the generator's,
+ * each row's number of copies with how often it may be stored. Remembers a bit per reading and the
+ * exceptions. One owner.
  *
- * What a server owes: a message that was acknowledged is stored exactly once. One that was sent and not acknowledged
- * may be stored or not. One that was published anew after a lost session may be stored once more for each time; a
- * redelivery within a session or on the plain WebSocket door may not.
+ * What a server owes: a message that was acknowledged is stored exactly once. One that was sent and not
+ * acknowledged may be stored or not. One that was published anew after a lost session may be stored once more
+ * for each time; a redelivery within a session or on the plain WebSocket door may not.
  */
 import type { ConnectionOutcome } from './fleet-options.ts'
 import {

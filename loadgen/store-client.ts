@@ -1,6 +1,6 @@
 /**
- * The two questions that verification asks ClickHouse's HTTP port: rows as fixed-size binary, streamed, and small answers
- * as objects. Sends no settings, so it works on a read-only port.
+ * The two questions that verification asks ClickHouse's HTTP port: rows as fixed-size binary, streamed, and
+ * small answers as objects. Sends no settings, so it works on a read-only port.
  */
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { LoadError } from './fleet.ts'

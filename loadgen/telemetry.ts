@@ -1,17 +1,23 @@
 /**
- * What the simulated devices say: every reading is a pure function of the plan, the device and its message number, so
- * that verification computes what it expects and remembers no payload. Shared by publishers and verification.
+ * What the simulated devices say: every reading is a pure function of the plan, the device and its message
+ * number, so that verification computes what it expects and remembers no payload. Shared by publishers and
+ * verification.
  *
- * Messages of a connection are numbered 0, 1, 2 ... in the order they are sent, and go to its devices in turn. A
- * connection's message number therefore names the device and that device's own message number (`seq`), and the other
- * way round.
+ * Messages of a connection are numbered 0, 1, 2 ... in the order they are sent, and go to its devices in
+ * turn. A connection's message number therefore names the device and that device's own message number
+ * (`seq`), and the other way round.
  */
 
-/** The `seq` metric counts from here, so that it always has ten digits and fits an unsigned 32-bit integer. */
+/**
+ * The `seq` metric counts from here, so that it always has ten digits and fits an unsigned 32-bit integer.
+ */
 export const SEQ_BASE = 1_000_000_000
 export const SEQ_COUNT_MAX = 3_000_000_000
 
-/** Values have five digits, two before the point: as text always six bytes, and n / 1000 is the double the text means. */
+/**
+ * Values have five digits, two before the point: as text always six bytes, and n / 1000 is the double the
+ * text means.
+ */
 const THOUSANDTHS_MIN = 10_000
 const THOUSANDTHS_COUNT = 90_000
 

@@ -1,7 +1,7 @@
 /**
- * A client's connection: plain TCP, or a WebSocket over it. Publishers and demo devices write through it and are handed
- * what arrives. Reads of all connections of a thread go through one buffer, so what `onData` is given is stale once it
- * returns.
+ * A client's connection: plain TCP, or a WebSocket over it. Publishers and demo devices write through it and
+ * are handed what arrives. Reads of all connections of a thread go through one buffer, so what `onData` is
+ * given is stale once it returns.
  */
 import { connect, type Socket } from 'node:net'
 import {
@@ -71,13 +71,9 @@ export class Transport {
     })
   }
 
-  get isWebSocket(): boolean {
-    return this.#webSocket !== null
-  }
-
   /**
-   * Writes bytes that carry their frame heads already. True: they are with the kernel, and the buffer is free again;
-   * false: the buffer must stay as it is until `onWritten`, which is called in both cases.
+   * Writes bytes that carry their frame heads already. True: they are with the kernel, and the buffer is free
+   * again; false: the buffer must stay as it is until `onWritten`, which is called in both cases.
    */
   // hot: per write
   write(bytes: Uint8Array, onWritten: () => void): boolean {

@@ -36,11 +36,13 @@ describe('verification against chDB', () => {
   beforeAll(async () => {
     store = await startChdbEndpoint()
     await store.execute('CREATE DATABASE millrace ENGINE = Atomic')
-    await store.execute(`CREATE TABLE millrace.samples (stream LowCardinality(String), device LowCardinality(String),
-      metric LowCardinality(String), ts DateTime64(3), value Float64, text String, arrival DateTime64(3))
+    await store.execute(`CREATE TABLE millrace.samples (stream LowCardinality(String),
+      device LowCardinality(String), metric LowCardinality(String), ts DateTime64(3), value Float64,
+      text String, arrival DateTime64(3))
       ENGINE = MergeTree ORDER BY (stream, device, metric, ts)`)
     await store.execute(`CREATE TABLE millrace.rollups_merged (stream LowCardinality(String),
-      device LowCardinality(String), metric LowCardinality(String), window LowCardinality(String), start DateTime64(3),
+      device LowCardinality(String), metric LowCardinality(String),
+      window LowCardinality(String), start DateTime64(3),
       count UInt64, sum Float64, mean Float64, min Float64, max Float64, first Float64, last Float64)
       ENGINE = MergeTree ORDER BY (stream, device, metric, window, start)`)
   })
@@ -66,8 +68,8 @@ describe('verification against chDB', () => {
       ['1m', 60],
     ]) {
       await store.execute(`INSERT INTO millrace.rollups_merged SELECT stream, device, metric, '${window}',
-        toStartOfInterval(ts, INTERVAL ${seconds} SECOND) AS start, count(), sum(value), avg(value), min(value),
-        max(value), argMin(value, ts), argMax(value, ts) FROM millrace.samples GROUP BY ALL`)
+        toStartOfInterval(ts, INTERVAL ${seconds} SECOND) AS start, count(), sum(value), avg(value),
+        min(value), max(value), argMin(value, ts), argMax(value, ts) FROM millrace.samples GROUP BY ALL`)
     }
   })
 
@@ -85,6 +87,7 @@ describe('verification against chDB', () => {
     store.execute(`INSERT INTO millrace.samples (stream, device, metric, ts, value) VALUES ${values}`)
   const change = (table: string, how: string) =>
     store.execute(`ALTER TABLE millrace.${table} ${how} SETTINGS mutations_sync = 2`)
+  const tsOf = (seq: number) => `fromUnixTimestamp64Milli(${telemetryTsMs(plan, seq)})`
   const device2 = `device = 'check-0002'`
 
   function verify(outcomes = [outcome(0), outcome(1)]): Promise<VerificationReport> {
@@ -114,10 +117,7 @@ describe('verification against chDB', () => {
   })
 
   test('a missing row', async () => {
-    await change(
-      'samples',
-      `DELETE WHERE ${device2} AND metric = 'm1' AND ts = fromUnixTimestamp64Milli(${telemetryTsMs(plan, 3)})`,
-    )
+    await change('samples', `DELETE WHERE ${device2} AND metric = 'm1' AND ts = ${tsOf(3)}`)
     const report = await verify()
     expect(report.isOk).toBe(false)
     expect(report.rows.missing).toBe(1)
@@ -195,7 +195,8 @@ describe('verification against chDB', () => {
 
   test('a rollup that is wrong, doubled, without samples, or missing', async () => {
     const first = Math.floor(plan.baseMs / 10_000) * 10_000
-    const at = `${device2} AND window = '10s' AND metric = 'seq' AND start = fromUnixTimestamp64Milli(${first})`
+    const start = `fromUnixTimestamp64Milli(${first})`
+    const at = `${device2} AND window = '10s' AND metric = 'seq' AND start = ${start}`
     for (const column of [
       'sum = sum + 1',
       'min = min + 1',

@@ -1,7 +1,7 @@
 /**
- * Compares what a load run sent and what was acknowledged with what ClickHouse holds: every row of `samples`, and every
- * window of `rollups_merged`. Waits, bounded, for rows on their way. Reads in pages, since a store may limit what one
- * query returns.
+ * Compares what a load run sent and what was acknowledged with what ClickHouse holds: every row of `samples`,
+ * and every window of `rollups_merged`. Waits, bounded, for rows on their way. Reads in pages, since a store
+ * may limit what one query returns.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConnectionOutcome } from './fleet-options.ts'
@@ -44,7 +44,9 @@ interface Page {
   toSeq: number
 }
 
-/** Reads the store until it holds what it must, or the wait is over. Throws LoadError when it cannot be read. */
+/**
+ * Reads the store until it holds what it must, or the wait is over. Throws LoadError when it cannot be read.
+ */
 export async function verifyLoad(
   run: Pick<LoadRun, 'plan' | 'outcomes'>,
   options: VerifyOptions,
@@ -123,7 +125,10 @@ async function checkRows(
   return check.finish()
 }
 
-/** Rows of a page; a device or metric that is none of the fleet's, or one with a text, becomes a number that is none. */
+/**
+ * Rows of a page; a device or metric that is none of the fleet's, or one with a text, becomes a number that
+ * is none.
+ */
 function rowsQuery(plan: TelemetryPlan, page: Page): string {
   const nameSize = plan.prefix.length + plan.deviceDigits
   const metrics = Array.from({ length: plan.metrics }, (_, metric) => `'${metricName(metric)}'`)
@@ -131,12 +136,13 @@ function rowsQuery(plan: TelemetryPlan, page: Page): string {
   const fromMs = plan.baseMs + page.fromSeq * plan.stepMs
   const toMs = plan.baseMs + page.toSeq * plan.stepMs
   return `
-    SELECT if(length(device) = ${nameSize}, ifNull(${digits}, toUInt32(${NO_DEVICE})), toUInt32(${NO_DEVICE})) AS d,
+    SELECT ifNull(if(length(device) = ${nameSize}, ${digits}, NULL), toUInt32(${NO_DEVICE})) AS d,
       toUInt8(if(text = '', indexOf([${metrics.join(', ')}], toString(metric)), 0)) AS m,
       toUnixTimestamp64Milli(ts) AS t, value
     FROM millrace.samples
     WHERE ${deviceCondition(plan, page)}
-      AND ts >= fromUnixTimestamp64Milli(toInt64(${fromMs})) AND ts < fromUnixTimestamp64Milli(toInt64(${toMs}))`
+      AND ts >= fromUnixTimestamp64Milli(toInt64(${fromMs}))
+      AND ts < fromUnixTimestamp64Milli(toInt64(${toMs}))`
 }
 
 function deviceCondition(plan: TelemetryPlan, page: Pick<Page, 'firstDevice' | 'lastDevice'>): string {

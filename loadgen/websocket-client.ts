@@ -1,8 +1,8 @@
 /**
- * The client's side of WebSocket (RFC 6455) as far as a load generator needs it: the handshake, frame heads written in
- * front of bytes that are already there, and a reader that hands frames' payloads on without copying. Every frame is
- * masked with the key zero: legal on the wire, and the payload stays as it is, so the generator spends nothing on it (the
- * server unmasks all the same).
+ * The client's side of WebSocket (RFC 6455) as far as a load generator needs it: the handshake, frame heads
+ * written in front of bytes that are already there, and a reader that hands frames' payloads on without
+ * copying. Every frame is masked with the key zero: legal on the wire, and the payload stays as it is, so the
+ * generator spends nothing on it (the server unmasks all the same).
  */
 import { createHash, randomBytes } from 'node:crypto'
 
@@ -20,7 +20,10 @@ export function frameHeadSize(sizeBytes: number): number {
   return sizeBytes < 126 ? 6 : sizeBytes < 65_536 ? 8 : FRAME_HEAD_SIZE_BYTES_MAX
 }
 
-/** Writes the head of a masked frame (key zero) at `at`; its payload follows at `at + frameHeadSize(sizeBytes)`. */
+/**
+ * Writes the head of a masked frame (key zero) at `at`; its payload follows at `at +
+ * frameHeadSize(sizeBytes)`.
+ */
 // hot: per write
 export function writeFrameHead(target: Uint8Array, at: number, opcode: WsOpcode, sizeBytes: number): void {
   const headSize = frameHeadSize(sizeBytes)
@@ -70,7 +73,10 @@ export function createHandshake(authority: string, path: string, subprotocol: st
   return { request: `${lines.join('\r\n')}\r\n\r\n`, accept }
 }
 
-/** Reads the answer to the handshake: null while it is not complete, else where the frames start or what is wrong. */
+/**
+ * Reads the answer to the handshake: null while it is not complete, else where the frames start or what is
+ * wrong.
+ */
 export function readHandshake(bytes: Buffer, accept: string): { end: number; fault: string | null } | null {
   const headEnd = bytes.indexOf('\r\n\r\n')
   if (headEnd < 0) {
@@ -95,8 +101,8 @@ export interface FrameHandler {
 }
 
 /**
- * Cuts a server's frames out of chunks. Invariant: while `#left` > 0 the reader is inside a payload; else `#headSize`
- * bytes of a head are held.
+ * Cuts a server's frames out of chunks. Invariant: while `#left` > 0 the reader is inside a payload; else
+ * `#headSize` bytes of a head are held.
  */
 export class FrameReader {
   readonly #handler: FrameHandler
@@ -137,7 +143,10 @@ export class FrameReader {
     return true
   }
 
-  /** 1: a payload follows; 0: more bytes of a head are needed (the frame may have been empty); -1: not a server's frame. */
+  /**
+   * 1: a payload follows; 0: more bytes of a head are needed (the frame may have been empty); -1: not a
+   * server's frame.
+   */
   #takeHead(): number {
     if (this.#headSize < 2) return 0
     const head = this.#head
