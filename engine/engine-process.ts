@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const CLI = fileURLToPath(new URL('./cli.ts', import.meta.url))
+export const CLI = fileURLToPath(new URL('./cli.ts', import.meta.url))
 const START_MS_MAX = 20_000
 const FREE_PORTS = [
   '--mqtt',

@@ -77,7 +77,8 @@ export class StoreKeeper {
     try {
       this.#handle = await startStore({ directory: this.#settings.directory, listen })
     } catch (error) {
-      if (error instanceof StoreStartError) throw new EngineError(error.code, error.message, error)
+      if (error instanceof StoreStartError)
+        throw new EngineError(error.code, `${error.message}${hint(error)}`, error)
       throw error
     }
     void this.#handle.exited.then(({ code, signal }) => {
@@ -121,6 +122,11 @@ export class StoreKeeper {
       )
     }, SCHEMA_RETRY_MS)
   }
+}
+
+/** The option that the user may change. */
+function hint({ code }: StoreStartError): string {
+  return code === 'PORT_IN_USE' || code === 'ADDRESS_UNAVAILABLE' ? ' (--store HOST:PORT)' : ''
 }
 
 function explain(error: unknown): string {

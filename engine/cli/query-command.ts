@@ -7,7 +7,8 @@ const HELP = `millrace query "SQL": runs a query and prints a table
 
   --store HOST:PORT    where ClickHouse listens (default 127.0.0.1:8123)
 
-A server that asks for it gets the user and password of MILLRACE_CLICKHOUSE_USER and MILLRACE_CLICKHOUSE_PASSWORD.
+The user and password for a server that asks for them come from MILLRACE_CLICKHOUSE_USER and
+MILLRACE_CLICKHOUSE_PASSWORD.
 `
 
 export async function queryCommand(args: string[], io: CommandIo): Promise<number> {

@@ -7,7 +7,8 @@ import { addressOption, type CommandIo, readOptions, UsageError } from './comman
 const HELP = `millrace store: runs the embedded ClickHouse alone
 
   --data DIR           its directory (default ./millrace-store)
-  --listen HOST:PORT   where it speaks ClickHouse's HTTP protocol (default 127.0.0.1:8123; port 0 picks a free one)
+  --listen HOST:PORT   where it speaks ClickHouse's HTTP protocol (default 127.0.0.1:8123; port 0 picks
+                       a free one)
   --writable           take inserts and DDL too: for an engine that runs with --clickhouse http://HOST:PORT
                        (beyond loopback only with a password in MILLRACE_STORE_PASSWORD)
   --json               events as JSON, one a line

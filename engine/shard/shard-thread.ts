@@ -15,6 +15,9 @@ import { BlockBuilder } from './block-builder.ts'
 import { Pipeline } from './pipeline.ts'
 import { Shard } from './shard.ts'
 
+/** A drain waits no longer than this for a ClickHouse that takes nothing. */
+const HOPELESS_DRAIN_MS = 3000
+
 export interface ShardSetup {
   index: number
   shardCount: number
@@ -151,7 +154,11 @@ export function startShard(setup: ShardSetup, report: (message: ShardReport) => 
       const deadlineMs = systemClock.nowMs() + timeoutMs
       while (rings.some((ring) => ring.available() > 0) && systemClock.nowMs() < deadlineMs) await pause(5)
       shard.drain()
-      while (!shard.isDrained && systemClock.nowMs() < deadlineMs) await pause(5)
+      const hopelessMs = systemClock.nowMs() + HOPELESS_DRAIN_MS
+      while (!shard.isDrained && systemClock.nowMs() < deadlineMs) {
+        if (shard.sink.isTroubled && systemClock.nowMs() > hopelessMs) break
+        await pause(5)
+      }
       return shard.isDrained
     },
     async stop() {

@@ -1,0 +1,173 @@
+/** What the command line says and returns when something is wrong: one line that tells what to do, and an exit code. */
+import { spawn } from 'node:child_process'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { CLI, EngineProcess, type Outcome, runMillrace, temporaryDirectory } from './engine-process.ts'
+
+const cleanups: (() => unknown)[] = []
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+function newDirectory(): string {
+  const directory = temporaryDirectory()
+  cleanups.push(directory.remove)
+  return directory.path
+}
+
+async function occupy(): Promise<string> {
+  const server: Server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  cleanups.push(() => server.close())
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return `127.0.0.1:${address.port}`
+}
+
+const FREE = ['--mqtt', ':0', '--ws', ':0', '--http', ':0', '--store', ':0']
+
+function expectOneLine(outcome: Outcome, code: number, pattern: RegExp): void {
+  expect(outcome.stderr.trimEnd().split('\n')).toHaveLength(1)
+  expect(outcome.stderr).toMatch(pattern)
+  expect(outcome.code).toBe(code)
+}
+
+describe('wrong calls end with 2', () => {
+  test.each([
+    [['fly'], /no command "fly".*millrace --help/],
+    [['start', '--sprockets'], /Unknown option '--sprockets'.*millrace start --help/],
+    [['start', '--mqtt', 'nowhere'], /--mqtt takes HOST:PORT, not "nowhere"/],
+    [['start', '--shards', '0'], /--shards takes a number from 1 to 64/],
+    [['start', '--journal-max', '1'], /--journal-max takes a size such as 512M or 8G, at least 64M/],
+    [['start', '--mqtt', '0.0.0.0:0'], /would let any device in from outside: add --allow-anonymous/],
+    [['start', '--clickhouse', 'ftp://x'], /--clickhouse takes a URL such as http/],
+    [['query'], /takes one query in quotes/],
+  ])('millrace %j', async (args, pattern) => {
+    expectOneLine(await runMillrace(args), 2, pattern)
+  })
+})
+
+test.each([['--help'], ['start', '--help'], ['query', '--help'], ['store', '--help'], ['load', '--help']])(
+  'help: %s %s',
+  async (...args) => {
+    const { code, stdout, stderr } = await runMillrace(args.filter(Boolean))
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^millrace/)
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(110)
+  },
+)
+
+describe('what keeps an engine from starting is said in one line, with exit code 1', () => {
+  test.each([['--mqtt'], ['--ws'], ['--http'], ['--store']])('the port of %s is in use', async (option) => {
+    const taken = await occupy()
+    const outcome = await runMillrace(['start', '--data', newDirectory(), ...FREE, option, taken])
+    expectOneLine(outcome, 1, new RegExp(`${taken}.*${option}`))
+  })
+
+  test('the data directory is in use', async () => {
+    const path = newDirectory()
+    const engine = await EngineProcess.start(['--data', path])
+    cleanups.push(() => engine.stop())
+    expectOneLine(
+      await runMillrace(['start', '--data', path, ...FREE]),
+      1,
+      /is in use by another millrace: stop that one, or .*--data/,
+    )
+  })
+
+  test('the data directory can not be written', async () => {
+    const path = join(newDirectory(), 'file')
+    writeFileSync(path, '')
+    expectOneLine(await runMillrace(['start', '--data', path, ...FREE]), 1, /can't be written .*--data/)
+    const locked = join(newDirectory(), 'locked')
+    mkdirSync(locked)
+    chmodSync(locked, 0o500)
+    if (process.getuid?.() === 0) return // root may write anywhere
+    expectOneLine(await runMillrace(['start', '--data', locked, ...FREE]), 1, /can't be written .*--data/)
+  })
+
+  test('a config with a mistake is refused with the path of the key', async () => {
+    const config = join(newDirectory(), 'config.ts')
+    const cases: [string, RegExp][] = [
+      [
+        'export default { windows: { latenesMs: 5 } }',
+        /windows\.latenesMs is 5, must be left out; known here are widths, latenessMs/,
+      ],
+      [
+        'export default { streams: [{ name: "a", topic: "x/y" }] }',
+        /streams\[0\]\.topic is "x\/y", must be a topic with one level \{device\}/,
+      ],
+      ['export default { batch: { rowsMax: -1 } }', /batch\.rowsMax is -1, must be a whole number above 0/],
+      [
+        'export default { windows: { widths: ["1m", "10s"] } }',
+        /windows\.widths\[1\] is "10s", must be .*wider than the one before/,
+      ],
+      ['export default 7', /the default export is 7, must be an object/],
+      ['syntax error here', /can't be loaded/],
+    ]
+    for (const [source, pattern] of cases) {
+      writeFileSync(config, source)
+      expectOneLine(await runMillrace(['start', config, '--data', newDirectory(), ...FREE]), 1, pattern)
+    }
+  })
+
+  test('a data directory of another number of shards: refused with data in it, taken over once it is drained', async () => {
+    const path = newDirectory()
+    const first = await EngineProcess.start(['--data', path, '--shards', '2'])
+    await publish(first)
+    await first.kill()
+    expectOneLine(
+      await runMillrace(['start', '--data', path, ...FREE, '--shards', '1']),
+      1,
+      /holds unsent data of 2 shards: start it with --shards 2/,
+    )
+    const second = await EngineProcess.start(['--data', path])
+    expect(await second.stop()).toBe(0)
+    const third = await EngineProcess.start(['--data', path, '--shards', '1'])
+    expect(await third.query('SELECT count() AS n FROM millrace.samples')).toEqual([{ n: 1000 }])
+    expect(await third.stop()).toBe(0)
+  }, 60_000)
+})
+
+async function publish(engine: EngineProcess): Promise<void> {
+  const args = ['load', '--mqtt', engine.addresses.mqtt, '--messages', '500', '--metrics', '2', '--json']
+  expect((await runMillrace(args)).code).toBe(0)
+}
+
+test('a ClickHouse server that is away is said once, readings wait in the journal, and arrive when it comes', async () => {
+  const free = await occupy()
+  await cleanups.pop()?.()
+  const engine = await EngineProcess.start(['--data', newDirectory(), '--clickhouse', `http://${free}`])
+  cleanups.push(() => engine.stop())
+  await publish(engine)
+  const faults = engine.events.filter(({ event }) => event === 'fault')
+  expect(faults[0]).toMatchObject({
+    code: 'STORE_AWAY',
+    message: expect.stringMatching(/journalled until it comes back/),
+  })
+  const store = spawn(process.execPath, [
+    CLI,
+    'store',
+    '--writable',
+    '--listen',
+    free,
+    '--data',
+    newDirectory(),
+  ])
+  cleanups.push(() => store.kill())
+  const deadlineMs = performance.now() + 15_000
+  let count = ''
+  while (count !== '1000\n' && performance.now() < deadlineMs) {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const query = encodeURIComponent('SELECT count() FROM millrace.samples')
+    count = await fetch(`http://${free}/?query=${query}`).then(
+      (response) => response.text(),
+      () => 'away',
+    )
+  }
+  expect(count).toBe('1000\n')
+  expect(await engine.stop()).toBe(0)
+}, 60_000)
