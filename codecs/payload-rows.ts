@@ -52,7 +52,8 @@ export class ObjectRows {
     this.#frameCount = 0
     this.#hasDuplicate = false
     this.#slotCount = 0
-    this.#timeState.fill(TimeState.ABSENT)
+    const states = this.#timeState
+    for (let rank = 0; rank < TIME_KEYS.length; rank++) states[rank] = TimeState.ABSENT
     this.#keys.clear()
   }
 
@@ -162,17 +163,18 @@ export class ObjectRows {
   /** Settles the object's time and its rows. Returns 0 or an error. */
   finish(): number {
     const states = this.#timeState
+    const rankCount = TIME_KEYS.length
     let winner = 0
-    while (winner < states.length && states[winner] === TimeState.ABSENT) winner++
+    while (winner < rankCount && states[winner] === TimeState.ABSENT) winner++
     let timeRow = -1
     let tsMs = NaN
-    if (winner < states.length && states[winner] !== TimeState.NULL) {
+    if (winner < rankCount && states[winner] !== TimeState.NULL) {
       timeRow = states[winner]
       if (timeRow < 0) return PayloadError.BAD_TIME
       tsMs = this.#rowTimeMs(timeRow)
       if (!(tsMs >= 0)) return PayloadError.BAD_TIME
     }
-    for (let rank = winner + 1; rank < states.length; rank++) {
+    for (let rank = winner + 1; rank < rankCount; rank++) {
       const error = states[rank] >= 0 ? this.#settleLoser(rank, states[rank]) : 0
       if (error < 0) return error
     }
@@ -213,20 +215,26 @@ export class ObjectRows {
   /** Takes out the time's row and the dead ones, and writes the time into the others. */
   #compact(timeRow: number, tsMs: number): void {
     const columns = this.#columns
-    const { metric, value, textStart, textSize } = columns
+    const { metric, value, textStart, textSize, tsMs: ts } = columns
     const firstRow = this.#firstRow
+    const slotMetric = this.#slotMetric
+    const end = columns.count
     let to = firstRow
-    for (let row = firstRow; row < columns.count; row++) {
+    for (let row = firstRow; row < end; row++) {
       const slot = row - firstRow
-      if (slot < SLOT_COUNT_MAX) this.#slotMetric[slot] = row === timeRow ? TIME_SLOT : metric[row]
+      if (slot < SLOT_COUNT_MAX) slotMetric[slot] = row === timeRow ? TIME_SLOT : metric[row]
       if (row === timeRow || metric[row] === DEAD) continue
+      if (to === row) {
+        to++
+        continue
+      }
       metric[to] = metric[row]
       value[to] = value[row]
       textStart[to] = textStart[row]
       textSize[to] = textSize[row]
       to++
     }
-    columns.tsMs.fill(tsMs, firstRow, to)
+    for (let row = firstRow; row < to; row++) ts[row] = tsMs
     columns.count = to
   }
 }
