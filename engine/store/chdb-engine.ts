@@ -56,6 +56,7 @@ export class ChdbEngine {
   readonly #inserts = new Semaphore(INSERTS_AT_ONCE, INSERTS_WAITING_MAX)
   readonly #idleInsertSessions: Session[] = []
   readonly #idlePipes: string[]
+  #readCount = 0
 
   /** Throws what chDB throws when the directory is in use or broken. */
   constructor(directory: string, runDirectory: string, configPath: string, limits: EngineLimits) {
@@ -121,15 +122,19 @@ export class ChdbEngine {
     // Held open so that the reader sees no end before the engine has come to write, or has failed to.
     const writeEnd = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK)
     const output = new Socket({ fd: readEnd, readable: true, writable: false })
+    // Found by its tag, for by the time it is looked for its pipe may serve the next query.
+    const tag = `/* reader ${++this.#readCount} */`
     const target = `INTO OUTFILE ${quoteString(pipe)} TRUNCATE FORMAT ${query.format ?? context.format}`
-    const done = runOnce(session, `${query.head} ${target} ${query.tail}`).finally(() => {
+    const done = runOnce(session, `${query.head} ${target} ${query.tail} ${tag}`).finally(() => {
       closeSync(writeEnd)
       session.close()
-      giveBack()
     })
+    // Not before the reader is gone too: a next query's ends would keep this one's from seeing the end.
+    const closed = new Promise((resolve) => output.once('close', resolve))
+    void Promise.allSettled([done, closed]).then(giveBack)
     const cancel = (): void => {
       output.destroy()
-      this.#kill(pipe)
+      this.#kill(tag)
     }
     return { output, done, cancel }
   }
@@ -153,10 +158,10 @@ export class ChdbEngine {
     for (const session of this.#idleInsertSessions) session.close()
   }
 
-  #kill(pipe: string): void {
-    const own = `query NOT LIKE '%system.processes%'`
+  #kill(tag: string): void {
+    const isOther = "query NOT LIKE '%system.processes%'"
     this.#control
-      .queryAsync(`KILL QUERY WHERE position(query, ${quoteString(pipe)}) > 0 AND ${own} ASYNC`, {
+      .queryAsync(`KILL QUERY WHERE position(query, ${quoteString(tag)}) > 0 AND ${isOther} ASYNC`, {
         format: 'Null',
       })
       .catch(() => {})

@@ -64,6 +64,8 @@ export function guardReadQuery(
 ): ReadQuery {
   const { text, tokens: all } = tokenizeSql(sql)
   const tokens = withoutFinalSemicolons(all)
+  if (tokens.length === 0)
+    throw new ClickHouseFault(EXCEPTION_CODE.SYNTAX_ERROR, 'Empty query. (SYNTAX_ERROR)')
   if (!startsReading(tokens)) {
     throw new ClickHouseFault(
       EXCEPTION_CODE.READONLY,
@@ -142,7 +144,7 @@ function checkSign(tokens: readonly SqlToken[], at: number, placeholders: Readon
 function denied(what: string): ClickHouseFault {
   return new ClickHouseFault(
     EXCEPTION_CODE.ACCESS_DENIED,
-    `Not enough privileges: ${what} is closed to readers of this store. (ACCESS_DENIED)`,
+    `Not enough privileges: ${what} is closed here. (ACCESS_DENIED)`,
   )
 }
 
@@ -159,10 +161,10 @@ const BEFORE_EXPRESSION = new Set(
 function cutAtFormat(text: string, tokens: readonly SqlToken[]): ReadQuery {
   const end = tokens[tokens.length - 1].end
   let depth = 0
-  for (let i = 1; i < tokens.length - 1; i++) {
+  for (let i = 0; i < tokens.length - 1; i++) {
     const token = tokens[i]
     if (token.kind === 'sign') depth += '([{'.includes(token.text) ? 1 : ')]}'.includes(token.text) ? -1 : 0
-    if (depth !== 0 || !isWord(token, 'FORMAT') || tokens[i + 1].kind !== 'word') continue
+    if (i === 0 || depth !== 0 || !isWord(token, 'FORMAT') || tokens[i + 1].kind !== 'word') continue
     const after = tokens[i + 2]
     if ((after !== undefined && !isWord(after, 'SETTINGS')) || !endsOperand(tokens[i - 1])) continue
     return {
