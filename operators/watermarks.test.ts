@@ -141,13 +141,13 @@ describe('readings ahead of their arrival', () => {
 
   test('leave when nothing more came for the idle timeout, though their series is busy', () => {
     const { windows, push, rows } = open()
-    push(1_000_000, 0, 0)
-    for (let nowMs = 0; nowMs < 30_000; nowMs += 1000) {
+    push(1_000_000, 0, 100_000)
+    for (let nowMs = 100_000; nowMs < 130_000; nowMs += 1000) {
       push(nowMs, 0)
       windows.tick(nowMs)
       expect(rows().filter(([, , start]) => start === 1_000_000)).toEqual([])
     }
-    windows.tick(30_000)
+    windows.tick(130_000)
     expect(rows()).toContainEqual([0, 0, 1_000_000, 1])
   })
 
@@ -234,6 +234,17 @@ describe('silence', () => {
     }
     expect(new Set(rows.map(([one]) => one)).size).toBe(count)
   })
+
+  test('is noticed also after a flush in the middle of that work', () => {
+    const { windows, push, rows } = open()
+    for (let series = 0; series < 70_000; series++) push(0, series)
+    windows.tick(30_000)
+    windows.flush()
+    rows()
+    push(40_000)
+    windows.tick(70_000)
+    expect(rows()).toEqual([[0, 0, 40_000, 1]])
+  })
 })
 
 test('a full pool lets panes go early, and stays within its bound', () => {
@@ -262,6 +273,20 @@ test('a flush forgets the watermarks, and what was to be looked after', () => {
   ])
 })
 
+test('series that come later leave the open panes of others as they are', () => {
+  const { windows, push } = open()
+  push(21_000, 0, 21_000, 3)
+  push(22_000, 0, 22_000, 4)
+  push(19_000, 0, 22_000, 5)
+  for (const series of [1023, 1024, 5000, 4000]) push(1000, series)
+  windows.flush()
+  const rows: Row[] = []
+  takeRows(windows.closed, rows)
+  expect(rows.map(([series]) => series)).toEqual([0, 0, 1023, 1024, 4000, 5000])
+  expect(rows[0]).toEqual([0, 0, 10_000, 1, 5, 5, 5, 5, 19_000, 5, 19_000])
+  expect(rows[1]).toEqual([0, 0, 20_000, 2, 7, 3, 4, 3, 21_000, 4, 22_000])
+})
+
 test('many series, touched ahead of their use, count like few', () => {
   const { windows } = open()
   const count = 40_000
@@ -280,7 +305,7 @@ test('panes before 1970 start at the multiple below', () => {
   const rows = play(SETTINGS, [
     {
       arrivalMs: 0,
-      readings: [-1, -10_000, -10_001, -Number.MIN_VALUE, -0, 0].map((ts) => ({ series: 0, ts, value: ts })),
+      readings: [-Number.MIN_VALUE, -1, -10_000, -10_001, -0, 0].map((ts) => ({ series: 0, ts, value: ts })),
     },
   ])
   expect(rows.map((row) => row.slice(2, 4)).sort((a, b) => a[0] - b[0])).toEqual([
