@@ -54,7 +54,7 @@ export interface MillraceConfig {
 export const DEFAULT_CONFIG: MillraceConfig = {
   streams: [{ name: 'telemetry', topic: 'devices/{device}/telemetry' }],
   windows: { widths: ['10s', '1m'], latenessMs: 10_000, idleTimeoutMs: 30_000, aheadGuardMs: 300_000 },
-  batch: { rowsMax: 100_000, sizeBytesMax: 16 << 20, ageMsMax: 1000 },
+  batch: { rowsMax: 500_000, sizeBytesMax: 32 << 20, ageMsMax: 1000 },
   limits: {
     packetSizeBytesMax: 1 << 20,
     receiveMaximum: 1024,
