@@ -1,8 +1,8 @@
 /**
  * The whole engine under load from outside: its processes are started as a user starts them, the load
- * generator's devices publish over real sockets at QoS 1, and CPU time is read from the kernel thread by thread
- * until every reading is a row that SQL can see. The load generator shares the machine, so trust CPU per
- * reading more than readings/s.
+ * generator's devices publish over real sockets at QoS 1, and CPU time is read from the kernel, thread by
+ * thread, until every reading is a row that SQL can see. The load generator shares the machine, so trust CPU
+ * per reading more than readings/s.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
