@@ -6,6 +6,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Clock } from '../../base/clock.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
 import { Doorbell } from '../ring/doorbell.ts'
+import { requireFreePort } from './free-port.ts'
 import { Gateway } from './gateway-core.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
 import type { PeerMessage } from './peer-link.ts'
@@ -29,6 +30,7 @@ export interface GatewayPeer {
 }
 
 export interface GatewaySetup {
+  /** Gateway 0 is started first, and makes sure that its ports are nobody else's. */
   index: number
   mqtt: Address | null
   webSocket: Address | null
@@ -111,8 +113,9 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
   }, STATUS_INTERVAL_MS)
 
   async function listen(): Promise<void> {
-    const mqtt = await listenAt('MQTT', '--mqtt', setup.mqtt, tcp)
-    const webSocket = await listenAt('WebSocket', '--ws', setup.webSocket, web)
+    const isFirst = setup.index === 0
+    const mqtt = await listenAt('MQTT', '--mqtt', setup.mqtt, tcp, isFirst)
+    const webSocket = await listenAt('WebSocket', '--ws', setup.webSocket, web, isFirst)
     if (isStopped) return
     report({ kind: 'listening', mqtt, webSocket })
     wake()
@@ -170,9 +173,11 @@ async function listenAt(
   option: string,
   address: Address | null,
   door: Door | null,
+  isFirst: boolean,
 ): Promise<Address | null> {
   if (address === null || door === null) return null
   try {
+    if (isFirst && address.port !== 0) await requireFreePort(address.host, address.port)
     return await door.listen(address)
   } catch (cause) {
     const { code = 'LISTEN', message } = cause as NodeJS.ErrnoException

@@ -1,0 +1,14 @@
+/**
+ * Tells a port in use from one to share. Gateways of one engine share their ports by SO_REUSEPORT, and so would two engines,
+ * without a word: the first gateway therefore asks for the port alone before it opens it to the others.
+ */
+import { createServer } from 'node:net'
+
+/** Rejects, with the error of `listen`, when anyone else listens there. */
+export function requireFreePort(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve()))
+  })
+}

@@ -1,0 +1,123 @@
+/** For tests: gateways on real sockets, with a shard that stores what it is given and says at once that it is durable. */
+import { connect, type Socket } from 'node:net'
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { systemClock } from '../../base/clock.ts'
+import { DEFAULT_CONFIG, type LimitsConfig } from '../config.ts'
+import { Doorbell } from '../ring/doorbell.ts'
+import { createRing } from '../ring/ring.ts'
+import { type GatewayControl, type GatewayReport, type GatewaySetup, startGateway } from './gateway.ts'
+import { KeepingShard, type StoredRecord } from './gateway-harness.ts'
+
+const SYNC_INTERVAL_MS = 1
+
+export interface RunningGateway {
+  control: GatewayControl
+  mqttPort: number
+  webSocketPort: number
+  /** Everything stored so far. */
+  records: StoredRecord[]
+  /** While true, nothing becomes durable. */
+  isDiskStuck: boolean
+  stop(): Promise<void>
+}
+
+/** What can be sent to a worker. */
+export type PlainSetup = Omit<GatewaySetup, 'clock'>
+
+export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
+  return {
+    index: 0,
+    mqtt: { host: '127.0.0.1', port: 0 },
+    webSocket: { host: '127.0.0.1', port: 0 },
+    rings: [createRing(1 << 22)],
+    shardBells: [Doorbell.memory()],
+    bell: Doorbell.memory(),
+    peers: [],
+    connectionCounter: new SharedArrayBuffer(4),
+    streams: DEFAULT_CONFIG.streams,
+    limits: { ...DEFAULT_CONFIG.limits, ...limits },
+  }
+}
+
+/** Two setups that are each other's peers, on the same ports once the first has them. */
+export function setupsOfTwo(): { setups: [PlainSetup, PlainSetup]; ports: [MessagePort, MessagePort] } {
+  const { port1, port2 } = new MessageChannel()
+  const rings = [createRing(1 << 20), createRing(1 << 20)]
+  const connectionCounter = new SharedArrayBuffer(4)
+  const setups: [PlainSetup, PlainSetup] = [plainSetup(), plainSetup()]
+  const ports: [MessagePort, MessagePort] = [port1, port2]
+  for (const index of [0, 1] as const) {
+    const peer = 1 - index
+    Object.assign(setups[index], { index, connectionCounter })
+    setups[index].peers = [
+      {
+        index: peer,
+        port: ports[index],
+        inbound: rings[index],
+        outbound: rings[peer],
+        bell: setups[peer].bell,
+      },
+    ]
+  }
+  return { setups, ports }
+}
+
+/** Stores what comes by the setup's rings; returns the records and a way to stop. */
+export function keepRecords(
+  setup: PlainSetup,
+  isStuck: () => boolean,
+): { records: StoredRecord[]; stop: () => void } {
+  const bell = new Doorbell(setup.bell)
+  const shards = setup.rings.map((ring) => new KeepingShard(ring))
+  const timer = setInterval(() => {
+    if (isStuck()) return
+    for (const shard of shards) {
+      shard.take()
+      if (shard.unreleased === 0) continue
+      shard.release()
+      bell.ring()
+    }
+  }, SYNC_INTERVAL_MS)
+  return { records: shards[0].records, stop: () => clearInterval(timer) }
+}
+
+export async function runGateway(limits: Partial<LimitsConfig> = {}): Promise<RunningGateway> {
+  const setup = plainSetup(limits)
+  const keeper = keepRecords(setup, () => running.isDiskStuck)
+  const running: RunningGateway = {
+    control: undefined as unknown as GatewayControl,
+    mqttPort: 0,
+    webSocketPort: 0,
+    records: keeper.records,
+    isDiskStuck: false,
+    async stop() {
+      await running.control.stop()
+      keeper.stop()
+    },
+  }
+  const listening = await new Promise<GatewayReport>((resolve) => {
+    running.control = startGateway({ ...setup, clock: systemClock }, (report) => {
+      if (report.kind !== 'status') resolve(report)
+    })
+  })
+  if (listening.kind !== 'listening') throw new Error(JSON.stringify(listening))
+  running.mqttPort = listening.mqtt!.port
+  running.webSocketPort = listening.webSocket!.port
+  return running
+}
+
+export async function openSocket(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => {}) // the gateway closes some of these, that is what is tested
+  await new Promise((resolve) => socket.once('connect', resolve))
+  return socket
+}
+
+/** Waits until `isTrue`, for at most ten seconds. */
+export async function until(isTrue: () => boolean, what: string): Promise<void> {
+  const giveUpMs = Date.now() + 10_000
+  while (!isTrue()) {
+    if (Date.now() > giveUpMs) throw new Error(`waited in vain: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
