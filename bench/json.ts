@@ -1,6 +1,6 @@
 /**
- * JSON payloads to columns, against JSON.parse of the same bytes (which still has to be taken apart then). Shapes are
- * learned in the warm-up, except in `never the shape before`.
+ * JSON payloads to columns, against JSON.parse of the same bytes (which still has to be taken apart then).
+ * Shapes are learned in the warm-up, except in `never the shape before`.
  */
 import { assert } from '../base/assert.ts'
 import type { Prng } from '../base/prng.ts'

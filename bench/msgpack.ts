@@ -1,4 +1,7 @@
-/** MessagePack payloads to columns, against msgpackr and @msgpack/msgpack, which make objects of the same bytes. */
+/**
+ * MessagePack payloads to columns, against msgpackr and @msgpack/msgpack, which make objects of the same
+ * bytes.
+ */
 import { decode, encode } from '@msgpack/msgpack'
 import { Packr } from 'msgpackr'
 import { assert } from '../base/assert.ts'

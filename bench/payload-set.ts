@@ -1,6 +1,6 @@
 /**
- * Payloads for the benches of the scanners: back to back in shared memory, as in a ring, and each as a Buffer of its own,
- * as decoders of objects want them. Made from a seed.
+ * Payloads for the benches of the scanners: back to back in shared memory, as in a ring, and each as a Buffer
+ * of its own, as decoders of objects want them. Made from a seed.
  */
 import { assert } from '../base/assert.ts'
 import { Prng } from '../base/prng.ts'
@@ -35,7 +35,9 @@ export class PayloadSet {
     })
   }
 
-  /** Scans every payload once, each with the shape of the one before as its hint; the sum of the first values. */
+  /**
+   * Scans every payload once, each with the shape of the one before as its hint; the sum of the first values.
+   */
   scan(): number {
     const columns = this.#columns
     const scanner = this.#scanner

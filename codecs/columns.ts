@@ -8,7 +8,9 @@ const TEXT_SIZE_BYTES_MIN = 4096
 /** Readings, a row each. Grows by doubling; `clear` keeps the memory. */
 export class ReadingColumns {
   count = 0
-  /** How many rows there is room for. A field, because asking a typed array for its length costs 2 ns (bench json). */
+  /**
+   * How many rows there is room for. A field: a typed array's length goes through a double when it is asked.
+   */
   capacity: number
   /** Index into the MetricNames that the scanner was made with. */
   metric: Int32Array

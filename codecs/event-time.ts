@@ -1,12 +1,13 @@
 /**
  * Event times as devices write them, to milliseconds since the epoch. Pure functions, safe on any thread.
  *
- * An epoch number tells its unit by its size. Below 1e10 it is seconds (up to the year 2286), below 1e13 milliseconds
- * (from 26 April 1970), below 1e16 microseconds, below 1e19 nanoseconds (both from that day on). So seconds cover every
- * time from 1970 to 2286 and the finer units all but its first 116 days, which only a clock that was never set shows.
- * The result lies in [0, 1e13) and keeps the fraction of a millisecond; a time outside it is none. A double of seconds or
- * nanoseconds is no finer than a quarter of a microsecond in this century, and a little off: these two are rounded to the
- * microsecond, so that a whole millisecond comes out whole (of nanoseconds, until 2041).
+ * An epoch number tells its unit by its size. Below 1e10 it is seconds (up to the year 2286), below 1e13
+ * milliseconds (from 26 April 1970), below 1e16 microseconds, below 1e19 nanoseconds (both from that day on).
+ * So seconds cover every time from 1970 to 2286 and the finer units all but its first 116 days, which only a
+ * clock that was never set shows. The result lies in [0, 1e13) and keeps the fraction of a millisecond; a
+ * time outside it is none. A double of seconds or nanoseconds is no finer than a quarter of a microsecond in
+ * this century, and a little off: these two are rounded to the microsecond, so that a whole millisecond comes
+ * out whole (of nanoseconds, until 2041).
  */
 
 const SECONDS_END = 1e10
@@ -32,9 +33,9 @@ export function secondsToMs(seconds: number, nanos: number): number {
 }
 
 /**
- * ISO 8601 in bytes[start, end), extended form: a date, then optionally `T` or a space, hours and minutes, seconds, a
- * fraction of 1 to 9 digits, and `Z` or an offset (none means UTC). 24:00 ends a day; second 60 is the next minute's
- * first. Writes ms to out[index]; false when it is anything else or out of range.
+ * ISO 8601 in bytes[start, end), extended form: a date, then optionally `T` or a space, hours and minutes,
+ * seconds, a fraction of 1 to 9 digits, and `Z` or an offset (none means UTC). 24:00 ends a day; second 60 is
+ * the next minute's first. Writes ms to out[index]; false when it is anything else or out of range.
  */
 // hot: per message
 export function isoToMs(
@@ -123,7 +124,10 @@ function twoDigits(bytes: Uint8Array, offset: number): number {
 
 const DAYS_BEFORE_MONTH = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365]
 
-/** Days from 1970-01-01 to a date of the Gregorian calendar; -2 for a date that does not exist or lies before 1969. */
+/**
+ * Days from 1970-01-01 to a date of the Gregorian calendar; -2 for a date that does not exist or lies before
+ * 1969.
+ */
 function daysFromCivil(year: number, month: number, day: number): number {
   if (year < 1969 || month < 1 || month > 12 || day < 1) return -2
   const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)

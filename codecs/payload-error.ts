@@ -1,6 +1,6 @@
 /**
- * What can be wrong with a payload. Scanners return these codes instead of row counts; nothing is thrown for bad input.
- * The texts go into dead letters.
+ * What can be wrong with a payload. Scanners return these codes instead of row counts; nothing is thrown for
+ * bad input. The texts go into dead letters.
  */
 
 export const PayloadError = {

@@ -1,6 +1,7 @@
 /**
- * The keys of the object being scanned, to find duplicates as JSON.parse does: a later key replaces the whole earlier value.
- * Open addressing over (frame, key); a frame is one `{ }` of the payload. One owner: the shard's thread. Bounded by KEY_COUNT_MAX.
+ * The keys of the object being scanned, to find duplicates as JSON.parse does: a later key replaces the whole
+ * earlier value. Open addressing over (frame, key); a frame is one `{ }` of the payload. One owner: the
+ * shard's thread. Bounded by KEY_COUNT_MAX.
  */
 import { randomInt } from 'node:crypto'
 import { KEY_COUNT_MAX, PayloadError } from './payload-error.ts'
@@ -49,7 +50,10 @@ export class ObjectKeys {
     this.#endRows[entry] = endRow
   }
 
-  /** The entry of the key in bytes[start, end) of a frame, a new one or, for a duplicate, the old; or TOO_MANY_KEYS. */
+  /**
+   * The entry of the key in bytes[start, end) of a frame, a new one or, for a duplicate, the old; or
+   * TOO_MANY_KEYS.
+   */
   // hot: per key of the general scan
   open(frame: number, bytes: Uint8Array, start: number, end: number): number {
     let hash = Math.imul(frame + 1, MULTIPLIER)

@@ -1,6 +1,6 @@
 /**
- * For tests: what a payload means, told from the objects that a decoder built, and random payloads. Shares no code with
- * the scanners.
+ * For tests: what a payload means, told from the objects that a decoder built, and random payloads. Shares no
+ * code with the scanners.
  */
 import type { Prng } from '../base/prng.ts'
 import { ReadingColumns } from './columns.ts'
@@ -93,7 +93,8 @@ export class PoisonedScanner {
     if (end + POISON_SIZE_BYTES > this.#shared.length) {
       this.#shared = new Uint8Array(new SharedArrayBuffer((end + POISON_SIZE_BYTES) * 2))
     }
-    // Digits, quotes, closing braces, nothing, continuation bytes: what could complete a payload that is cut off.
+    // Digits, quotes, closing braces, nothing, continuation bytes: what could complete a payload that is cut
+    // off.
     const poison = [0x39, 0x22, 0x7d, 0x00, 0x80, 0xc1][this.#poison++ % 6]
     this.#shared.fill(poison, 0, end + POISON_SIZE_BYTES)
     this.#shared.set(payload, start)

@@ -1,9 +1,10 @@
 /**
- * The rows of one top-level object while a general scan, JSON's or MessagePack's, goes through it: the dotted path, the
- * duplicate keys, the time. Rows are appended with the metric still open where it depends on what follows, and `finish`
- * settles them. One owner: the shard's thread.
+ * The rows of one top-level object while a general scan, JSON's or MessagePack's, goes through it: the dotted
+ * path, the duplicate keys, the time. Rows are appended with the metric still open where it depends on what
+ * follows, and `finish` settles them. One owner: the shard's thread.
  *
- * Invariant: between `begin` and `finish`, every scalar that is not null has exactly one row, in the order of the payload.
+ * Invariant: between `begin` and `finish`, every scalar that is not null has exactly one row, in the order of
+ * the payload.
  */
 import type { ReadingColumns } from './columns.ts'
 import { epochToMs, isoToMs } from './event-time.ts'
@@ -15,10 +16,16 @@ import { type ShapeTable, SLOT_COUNT_MAX, TIME_SLOT } from './payload-shapes.ts'
 /** The top-level keys that may be the time; the first of these that is present is. */
 const TIME_KEYS = ['ts', 't', 'time', 'timestamp'].map((key) => new TextEncoder().encode(key))
 
-/** `metric` of a row: replaced by a later duplicate; at or below TIME_KEY: TIME_KEY - rank, a value under a time key. */
+/**
+ * `metric` of a row: replaced by a later duplicate; at or below TIME_KEY: TIME_KEY - rank, a value under a
+ * time key.
+ */
 const DEAD = -1
 const TIME_KEY = -2
-/** `textSize`, until `finish`, of a row whose value is a time in ms already, and of a boolean under a time key. */
+/**
+ * `textSize`, until `finish`, of a row whose value is a time in ms already, and of a boolean under a time
+ * key.
+ */
 const TIMESTAMP_SIZE = -2
 const BOOLEAN_SIZE = -3
 
@@ -63,8 +70,8 @@ export class ObjectRows {
   }
 
   /**
-   * Starts the value of the key in path[keyStart, keyEnd) and drops the rows of an equal key before it. Returns what
-   * `closeKey` wants, or TOO_MANY_KEYS.
+   * Starts the value of the key in path[keyStart, keyEnd) and drops the rows of an equal key before it.
+   * Returns what `closeKey` wants, or TOO_MANY_KEYS.
    */
   openKey(frame: number, keyStart: number, keyEnd: number): number {
     const entry = this.#keys.open(frame, this.path, keyStart, keyEnd)
@@ -115,8 +122,8 @@ export class ObjectRows {
   }
 
   /**
-   * Appends a row for a number at path[0, pathSize); the caller writes columns.value[row]. `rank` is the top-level time
-   * key it stands under, or -1. Returns the row or an error.
+   * Appends a row for a number at path[0, pathSize); the caller writes columns.value[row]. `rank` is the
+   * top-level time key it stands under, or -1. Returns the row or an error.
    */
   add(pathSize: number, rank: number): number {
     const columns = this.#columns

@@ -1,16 +1,19 @@
 /**
- * The shapes of payloads that were seen before. A shape is what stays the same from one payload of a device to the next:
- * the literal bytes between the values, and what each value is. Both scanners share one table, owned by the shard's thread.
+ * The shapes of payloads that were seen before. A shape is what stays the same from one payload of a device
+ * to the next: the literal bytes between the values, and what each value is. Both scanners share one table,
+ * owned by the shard's thread.
  *
- * A shape is compiled to a program of words: the number of rows, then one entry per literal and the value after it:
+ * A shape is compiled to a program of words: the number of rows, then one entry per literal and the value
+ * after it:
  *   [0] size of the literal in bytes   [1] metric of the value, or TIME_SLOT, or END after the last literal
  *   [2] index of the literal's last word   [3] mask of that word
  *   [4..] the literal, four bytes a word, lowest first, padded with zeros
- * A program is a plain array: a typed one is checked for a detached buffer at every access, 5 % of a scan (bench json).
+ * A program is a plain array: a typed one is checked for a detached buffer at every access, 5 % of a scan
+ * (bench json).
  *
- * Invariant: a number never changes its shape. So the table is bounded: at SHAPE_COUNT_MAX nothing more is learned, the general
- * scan serves other payloads with the same result, and their shape is -1. A shape is learned when it is seen for the
- * second time, so that payloads which never repeat do not fill the table.
+ * Invariant: a number never changes its shape. So the table is bounded: at SHAPE_COUNT_MAX nothing more is
+ * learned, the general scan serves other payloads with the same result, and their shape is -1. A shape is
+ * learned when it is seen for the second time, so that payloads which never repeat do not fill the table.
  */
 
 export const TIME_SLOT = -1
@@ -66,8 +69,9 @@ export class ShapeTable {
   }
 
   /**
-   * The shape of the object in view[start, end) whose `slotCount` values lie at [slotStart[i], slotEnd[i]); -1 when it is new
-   * to the table, too large for it, or the table is full. Four bytes past `end` must exist in the view.
+   * The shape of the object in view[start, end) whose `slotCount` values lie at [slotStart[i], slotEnd[i]);
+   * -1 when it is new to the table, too large for it, or the table is full. Four bytes past `end` must exist
+   * in the view.
    */
   learn(
     view: DataView,
@@ -139,8 +143,8 @@ export class ShapeTable {
 }
 
 /**
- * Compares the literal of the program entry at `at` with the bytes at `offset`. Returns the index of the entry after it, or
- * -1. Reads up to three bytes past the literal.
+ * Compares the literal of the program entry at `at` with the bytes at `offset`. Returns the index of the
+ * entry after it, or -1. Reads up to three bytes past the literal.
  */
 // hot: per value
 export function matchLiteral(program: number[], at: number, view: DataView, offset: number): number {

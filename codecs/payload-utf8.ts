@@ -1,8 +1,8 @@
 /** UTF-8 as RFC 3629 defines it: no overlong forms, no surrogates, nothing above U+10FFFF. Pure functions. */
 
 /**
- * Size in bytes of the well-formed sequence of two to four bytes at `offset`, whose first byte is not ASCII; 0 when it is
- * malformed or does not end before `end`.
+ * Size in bytes of the well-formed sequence of two to four bytes at `offset`, whose first byte is not ASCII;
+ * 0 when it is malformed or does not end before `end`.
  */
 export function sequenceSizeBytes(view: DataView, offset: number, end: number): number {
   const lead = view.getUint8(offset)
@@ -16,7 +16,9 @@ export function sequenceSizeBytes(view: DataView, offset: number, end: number): 
   return sizeBytes
 }
 
-/** Writes a code point (a lone surrogate too, in the same way) to out[offset..]; returns the offset after it. */
+/**
+ * Writes a code point (a lone surrogate too, in the same way) to out[offset..]; returns the offset after it.
+ */
 export function writeCodePoint(out: Uint8Array, offset: number, codePoint: number): number {
   if (codePoint < 0x80) {
     out[offset++] = codePoint

@@ -123,7 +123,16 @@ describe.each(ENCODERS)('%s', (_, bytesOf) => {
     expect(new TextDecoder().decode(columns.text.slice(0, columns.textSizeBytes))).toBe('kept'.repeat(4))
   })
 
-  test('names, shapes and keys are bounded', () => {
+  test('a shape that fits only halfway leaves no text behind', () => {
+    const scanner = new PoisonedScanner()
+    for (let round = 0; round < 2; round++) scanner.scan(bytesOf({ a: 'text', b: 1 }))
+    for (const payload of [{ a: 'text', b: null }, [{ a: 'text', b: null }]]) {
+      expect(scanner.scan(bytesOf(payload)).result).toBe(1)
+      expect(scanner.columns.textSizeBytes).toBe(4)
+    }
+  })
+
+  test('names and keys are bounded', () => {
     const scanner = new PoisonedScanner(new MetricNames(2))
     expect(scanner.scan(bytesOf({ a: 1, b: 1 })).result).toBe(2)
     expect(scanner.scan(bytesOf({ a: 1, c: 1 })).result).toBe(PayloadError.NAMES_FULL)

@@ -1,12 +1,15 @@
 /**
- * Payload bytes to readings: JSON or MessagePack, told apart by the first byte. One owner: the shard's thread.
+ * Payload bytes to readings: JSON or MessagePack, told apart by the first byte. One owner: the shard's
+ * thread.
  *
- * A payload is an object of metrics with an optional time, or an array of such objects. The time is the first present of the
- * top-level keys `ts`, `t`, `time`, `timestamp`, read as event-time.ts says; the others then are metrics, and null means
- * no time. Nested values get dotted names (`a.b`, `a.0`), booleans are 0 and 1, strings text readings, null none. Of equal
- * keys in one object the last counts, as in JSON.parse; names that are equal only once dotted are readings of their own.
+ * A payload is an object of metrics with an optional time, or an array of such objects. The time is the first
+ * present of the top-level keys `ts`, `t`, `time`, `timestamp`, read as event-time.ts says; the others then
+ * are metrics, and null means no time. Nested values get dotted names (`a.b`, `a.0`), booleans are 0 and 1,
+ * strings text readings, null none. Of equal keys in one object the last counts, as in JSON.parse; names that
+ * are equal only once dotted are readings of their own.
  *
- * Invariant: a scan that fails leaves the columns as they were, and equal payloads give equal rows whatever came before.
+ * Invariant: a scan that fails leaves the columns as they were, and equal payloads give equal rows whatever
+ * came before.
  */
 import { assert } from '../base/assert.ts'
 import type { ReadingColumns } from './columns.ts'
@@ -18,21 +21,23 @@ import { PAYLOAD_SIZE_BYTES_MAX, PayloadError } from './payload-error.ts'
 import { ObjectRows } from './payload-rows.ts'
 import { ShapeTable } from './payload-shapes.ts'
 
-// biome-ignore lint/performance/noBarrelFile: the scanners need the codes too, and users one module for all of it
+// biome-ignore lint/performance/noBarrelFile: the scanners need the codes, users one module for all of it
 export { PayloadError, payloadErrorText } from './payload-error.ts'
 
 export class PayloadScanner {
   /** The shape the last successful scan followed; -1 when the payload was not one object or has none yet. */
   shape = -1
   /**
-   * The shape that every object of the last payload had, -1 when there is none: the rows are that shape's metrics over
-   * and over. Good as the next hint for the device.
+   * The shape that every object of the last payload had, -1 when there is none: the rows are that shape's
+   * metrics over and over. Good as the next hint for the device.
    */
   repeatedShape = -1
   #shapes: ShapeTable
   #json: JsonScanner
   #msgpack: MsgpackScanner
-  /** What the scanners are attached to, and its size: asking a typed array for its length costs 2 ns (bench json). */
+  /**
+   * What the scanners are attached to, and its size: a typed array's length goes through a double when asked.
+   */
   #bytes: Uint8Array = new Uint8Array(0)
   #sizeBytes = 0
   #view: DataView = new DataView(new ArrayBuffer(0))
@@ -46,14 +51,17 @@ export class PayloadScanner {
     this.#msgpack = new MsgpackScanner(this.#shapes, rows)
   }
 
-  /** The metrics of the rows of a payload with this shape, in their order; the same for ever. Not to be changed. */
+  /**
+   * The metrics of the rows of a payload with this shape, in their order; the same for ever. Not to be
+   * changed.
+   */
   shapeMetrics(shape: number): Int32Array {
     return this.#shapes.metrics(shape)
   }
 
   /**
-   * Appends the readings in bytes[start, end) to the columns. The hint is the shape of the device's payload before, or -1.
-   * Returns the number of rows appended or a negative PayloadError.
+   * Appends the readings in bytes[start, end) to the columns. The hint is the shape of the device's payload
+   * before, or -1. Returns the number of rows appended or a negative PayloadError.
    */
   // hot: per message
   scan(bytes: Uint8Array, start: number, end: number, columns: ReadingColumns, shapeHint: number): number {
@@ -84,7 +92,9 @@ export class PayloadScanner {
     this.#msgpack.attach(bytes, this.#view, columns)
   }
 
-  /** As scan, for a payload so close to the end of its buffer that the scanners' wide reads would leave it. */
+  /**
+   * As scan, for a payload so close to the end of its buffer that the scanners' wide reads would leave it.
+   */
   #scanCopy(start: number, end: number, columns: ReadingColumns, shapeHint: number): number {
     const bytes = this.#bytes
     const sizeBytes = end - start

@@ -16,7 +16,10 @@ function expected(bytes: Uint8Array): string[] | undefined {
   }
 }
 
-/** Random JSON text of a value, with white space, escapes, and numbers in forms that JSON.stringify never writes. */
+/**
+ * Random JSON text of a value, with white space, escapes, and numbers in forms that JSON.stringify never
+ * writes.
+ */
 function jsonText(prng: Prng, value: unknown): string {
   const space = (): string => [' ', '\n', '\t\r', '', '', '', '', ''][prng.between(0, 7)]
   const members = (parts: string[], open: string, close: string): string =>
@@ -70,7 +73,8 @@ describe('random documents against JSON.parse', () => {
           : Array.from({ length: prng.between(0, 4) }, () => randomObject(prng))
       const text = jsonText(prng, payload)
       const valid = encode(text)
-      // Again and again, so that shapes are learned and followed; then with changes, along the learned shapes too.
+      // Again and again, so that shapes are learned and followed; then with changes, along the learned shapes
+      // too.
       const inputs = [valid, valid, valid, mutated(prng, valid), mutated(prng, valid)]
       for (const bytes of inputs) {
         const want = expected(bytes)
@@ -195,20 +199,31 @@ describe('values in a learned slot', () => {
 
 describe('the grammar', () => {
   const accepted = [
-    '{}', '[]', ' { } ', '\t\r\n[ ]\n', '[{}]', '[{},{}]', '{"a":1}', '{ "a" : 1 , "b" : [ 1 , { "c" : [ ] } ] }',
-    '{"\\u0061":1}', '{"a":1,"\\u0061":2}', '{"a":{"x":1},"a":{"y":2}}', '{"a":1,"a":null}', '{"a":null,"a":1}',
-    '{"a":[1,2,3],"b":0,"a":[4]}', '{"a":{"x":1,"x":{"z":3}},"b":1,"a":{"x":{"z":4,"z":5}}}', '{"a":1,"b":2,"a":"x"}',
-    '{"__proto__":{"x":1},"__proto__":2}', '{"a.b":1,"a":{"b":2}}', '{"\\ud800":1,"\\ud801":2}', '{"a":{"":1}}', '{"":{"a":1}}',
+    '{}', '[]', ' { } ', '\t\r\n[ ]\n', '[{}]', '[{},{}]', '{"a":1}',
+    '{ "a" : 1 , "b" : [ 1 , { "c" : [ ] } ] }',
+    '{"\\u0061":1}', '{"a":1,"\\u0061":2}', '{"a":{"x":1},"a":{"y":2}}', '{"a":1,"a":null}',
+    '{"a":null,"a":1}',
+    '{"a":[1,2,3],"b":0,"a":[4]}', '{"a":{"x":1,"x":{"z":3}},"b":1,"a":{"x":{"z":4,"z":5}}}',
+    '{"a":1,"b":2,"a":"x"}',
+    '{"__proto__":{"x":1},"__proto__":2}', '{"a.b":1,"a":{"b":2}}', '{"\\ud800":1,"\\ud801":2}',
+    '{"a":{"":1}}', '{"":{"a":1}}',
     '{"":null}', '{"ts":1,"ts":1726000000}', '{"ts":"bad","ts":null,"a":1}', '{"t":5,"ts":1726000000,"a":1}',
-    '{"timestamp":true,"time":{"x":1},"t":"text","ts":0,"a":1}', '{"ts":null,"t":21.5}', '{"time":1726000000.25,"a":-0}',
-    '{"ts":"2024-09-10T20:26:40.123Z","a":1}', '{"ts":"2024\\u002d09-10","a":1}', '{"time":1e9,"a":1E9}', '{"a":"\u007f\u2028"}',
+    '{"timestamp":true,"time":{"x":1},"t":"text","ts":0,"a":1}', '{"ts":null,"t":21.5}',
+    '{"time":1726000000.25,"a":-0}',
+    '{"ts":"2024-09-10T20:26:40.123Z","a":1}', '{"ts":"2024\\u002d09-10","a":1}', '{"time":1e9,"a":1E9}',
+    '{"a":"\u007f\u2028"}',
   ] // biome-ignore format: a table
   const rejected = [
-    '', ' ', '1', 'null', '"a"', 'true', '[1]', '[[]]', '[{},1]', '{', '[', '{"a"', '{"a":', '{"a":1', '{"a":1,', '{"a":1,}',
-    '[{},]', '[,{}]', '{,}', '{"a":1 "b":2}', '{"a" 1}', '{a:1}', "{'a':1}", '{"a":1}}', '{"a":1} x', '[{}]]', '[{} {}]', '\ufeff{}',
-    '{"a":1}\u00a0', '\u0000{}', '{"a":1}\u0000', '{"a":"\u0001"}', '{"a\n":1}', '{"a":"\\', '{"a":"\\u', '{"a":"\\ud83d\\u', '{"a":[1,]}',
-    '{"a":[1 2]}', '{"a":[1}', '{"a":{1:2}}', '{"a":{"b":1]}', '{1:2}', '{null:1}', '{"ts":true}', '{"ts":[]}', '{"ts":{}}', '{"ts":""}',
-    '{"ts":"yesterday"}', '{"ts":-1}', '{"ts":1e19}', '{"t":"21","a":1}', '{"":1}', '{"a":1}/**/', '//\n{}', '{"a":truefalse}',
+    '', ' ', '1', 'null', '"a"', 'true', '[1]', '[[]]', '[{},1]', '{', '[', '{"a"', '{"a":', '{"a":1',
+    '{"a":1,', '{"a":1,}',
+    '[{},]', '[,{}]', '{,}', '{"a":1 "b":2}', '{"a" 1}', '{a:1}', "{'a':1}", '{"a":1}}', '{"a":1} x', '[{}]]',
+    '[{} {}]', '\ufeff{}',
+    '{"a":1}\u00a0', '\u0000{}', '{"a":1}\u0000', '{"a":"\u0001"}', '{"a\n":1}', '{"a":"\\', '{"a":"\\u',
+    '{"a":"\\ud83d\\u', '{"a":[1,]}',
+    '{"a":[1 2]}', '{"a":[1}', '{"a":{1:2}}', '{"a":{"b":1]}', '{1:2}', '{null:1}', '{"ts":true}',
+    '{"ts":[]}', '{"ts":{}}', '{"ts":""}',
+    '{"ts":"yesterday"}', '{"ts":-1}', '{"ts":1e19}', '{"t":"21","a":1}', '{"":1}', '{"a":1}/**/', '//\n{}',
+    '{"a":truefalse}',
   ] // biome-ignore format: a table
   test.each(accepted)('accepts %j', (text) => check(encode(text), true))
   test.each(rejected)('rejects %j', (text) => check(encode(text), false))

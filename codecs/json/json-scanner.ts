@@ -1,10 +1,10 @@
 /**
- * JSON payloads to rows of ReadingColumns. The whole grammar of RFC 8259 is checked, and values are what JSON.parse gives.
- * One owner: the shard's thread.
+ * JSON payloads to rows of ReadingColumns. The whole grammar of RFC 8259 is checked, and values are what
+ * JSON.parse gives. One owner: the shard's thread.
  *
- * An object that looks like one seen before is followed along its shape (payload-shapes.ts): literals are compared by words
- * and values scanned straight into the columns. Whatever does not fit goes through the general scan, with the same result;
- * only that one reports errors.
+ * An object that looks like one seen before is followed along its shape (payload-shapes.ts): literals are
+ * compared by words and values scanned straight into the columns. Whatever does not fit goes through the
+ * general scan, with the same result; only that one reports errors.
  */
 import type { ReadingColumns } from '../columns.ts'
 import { epochToMs, isoToMs } from '../event-time.ts'
@@ -65,8 +65,8 @@ export class JsonScanner {
   }
 
   /**
-   * Scans the payload in [start, end), after which OVERREAD_BYTES must exist. Returns the number of rows appended, or a
-   * PayloadError and leaves the columns as they were.
+   * Scans the payload in [start, end), after which OVERREAD_BYTES must exist. Returns the number of rows
+   * appended, or a PayloadError and leaves the columns as they were.
    */
   // hot: per message
   scan(start: number, end: number, shapeHint: number): number {
@@ -140,7 +140,10 @@ export class JsonScanner {
     }
   }
 
-  /** A top-level object: along the shape hinted at, or its alternate, or by the general scan; not along the one tried. */
+  /**
+   * A top-level object: along the shape hinted at, or its alternate, or by the general scan; not along the
+   * one tried.
+   */
   #object(start: number, shapeHint: number, shapeTried: number): number {
     const shapes = this.#shapes
     const hint = shapeHint >= 0 && shapeHint < shapes.count ? shapeHint : this.#recentShape
@@ -172,7 +175,10 @@ export class JsonScanner {
     return after
   }
 
-  /** Scans the object at `start` along a shape. Returns the offset after it, or MISS with the columns as they were. */
+  /**
+   * Scans the object at `start` along a shape. Returns the offset after it, or MISS with the columns as they
+   * were.
+   */
   // hot: per message
   #follow(start: number, shape: number): number {
     const program = this.#shapes.program(shape)
@@ -304,7 +310,10 @@ export class JsonScanner {
     return this.#strings.scan(this.#view, offset, this.#end, path, keyStart, path.length)
   }
 
-  /** The value at `offset`, whose name is path[0, pathSize), inside `depth` containers. Returns the offset after it. */
+  /**
+   * The value at `offset`, whose name is path[0, pathSize), inside `depth` containers. Returns the offset
+   * after it.
+   */
   #value(offset: number, pathSize: number, depth: number, isTopLevel: boolean): number {
     if (offset >= this.#end) return PayloadError.TRUNCATED
     const byte = this.#view.getUint8(offset)

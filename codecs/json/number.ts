@@ -1,10 +1,10 @@
 /**
  * JSON numbers to doubles, bit for bit what JSON.parse gives. Called on the shard's thread for every value.
  *
- * Three ways, each exact: up to 15 digits, four at a time, as an integer divided by a power of ten (both exact doubles, so the
- * one division rounds correctly: Clinger 1990); up to 19 digits and |exponent| <= 22 with a certified correction; and
- * Number() for the rest. Reads up to OVERREAD_BYTES past `end`, so that many must exist in the view; they never matter,
- * because a number that reaches `end` is reported as reaching it.
+ * Three ways, each exact: up to 15 digits, four at a time, as an integer divided by a power of ten (both
+ * exact doubles, so the one division rounds correctly: Clinger 1990); up to 19 digits and |exponent| <= 22
+ * with a certified correction; and Number() for the rest. Reads up to OVERREAD_BYTES past `end`, so that many
+ * must exist in the view; they never matter, because a number that reaches `end` is reported as reaching it.
  */
 import { PayloadError } from '../payload-error.ts'
 
@@ -21,22 +21,29 @@ const ZERO = 0x30
 const NINE = 0x39
 const LETTER_E = 0x65
 const CLOSE_BRACE = 0x7d
-/** The minus as `nonDigits` sees it. */
+/** A minus XOR '0'. */
 const MINUS_DIGIT = MINUS ^ ZERO
 
-/** Four decimal digits (bytes less '0', the first lowest) to the number they write: pairs, then the pair of pairs. */
+/**
+ * Four decimal digits (bytes less '0', the first lowest) to the number they write: pairs, then the pair of
+ * pairs.
+ */
 function fourDigits(digits: number): number {
   return Math.imul((Math.imul(digits, 2561) >>> 8) & 0x00ff00ff, 6_553_601) >>> 16
 }
 
-/** The high bits of the bytes of `digits` (bytes XOR '0') that are not 0..9; above the first such byte, perhaps others too. */
+/**
+ * The high bits of the bytes of `digits` (bytes XOR '0') that are not 0..9; above the first such byte,
+ * perhaps others too.
+ */
 function otherBytes(digits: number): number {
   return ((digits + 0x76767676) | digits) & 0x80808080
 }
 
 /**
- * How many bytes of `digits` (bytes XOR '0', the first lowest) are 0..9 before one that is not. Told by branches though it
- * could be counted: a predicted branch frees the loads that follow from waiting for this one (bench json).
+ * How many bytes of `digits` (bytes XOR '0', the first lowest) are 0..9 before one that is not. Told by
+ * branches though it could be counted: a predicted branch frees the loads that follow from waiting for this
+ * one (bench json).
  */
 function leadingDigits(digits: number): number {
   const others = otherBytes(digits)
@@ -46,8 +53,9 @@ function leadingDigits(digits: number): number {
 }
 
 /**
- * Scans the number at view[start, end) into out[index]. Returns the offset after it (which may exceed `end`: the caller
- * compares) or MALFORMED. Up to four digits on either side of the dot here, the others in scanWideNumber.
+ * Scans the number at view[start, end) into out[index]. Returns the offset after it (which may exceed `end`:
+ * the caller compares) or MALFORMED. Up to four digits on either side of the dot here, the others in
+ * scanWideNumber.
  */
 // hot: per value
 export function scanNumber(
@@ -85,8 +93,8 @@ export function scanNumber(
 }
 
 /**
- * The epoch in milliseconds as this century writes it: 13 digits, then a comma or a brace, to out[0]. Returns the offset
- * after the digits, or -1 when it is anything else, a shorter number too.
+ * The epoch in milliseconds as this century writes it: 13 digits, then a comma or a brace, to out[0]. Returns
+ * the offset after the digits, or -1 when it is anything else, a shorter number too.
  */
 // hot: per message
 export function scanEpochMs(view: DataView, start: number, out: Float64Array): number {
@@ -155,10 +163,10 @@ export function scanWideNumber(
 }
 
 /**
- * The double nearest to (high * scale + low) / power, all four whole numbers that are exact doubles, or NaN where the
- * certificate fails. Dekker's product and quick two-sum (1971) give the numerator exactly as a sum of two doubles, and
- * what the division left; the quotient plus that small correction is certain when the correction's own error cannot
- * change how the sum rounds.
+ * The double nearest to (high * scale + low) / power, all four whole numbers that are exact doubles, or NaN
+ * where the certificate fails. Dekker's product and quick two-sum (1971) give the numerator exactly as a sum
+ * of two doubles, and what the division left; the quotient plus that small correction is certain when the
+ * correction's own error cannot change how the sum rounds.
  */
 function quotientOf(high: number, scale: number, low: number, power: number): number {
   const product = high * scale
@@ -242,8 +250,8 @@ function exponentValue(view: DataView, start: number, end: number): number {
 }
 
 /**
- * The double nearest to the up to 19 digits times 10^exponent, or NaN where this cannot tell. The first ten digits are in
- * `high`, the others in `low`.
+ * The double nearest to the up to 19 digits times 10^exponent, or NaN where this cannot tell. The first ten
+ * digits are in `high`, the others in `low`.
  */
 function scaled(high: number, low: number, significant: number, exponent: number): number {
   if (significant === 0) return 0

@@ -1,7 +1,7 @@
 /**
- * JSON strings to unescaped, well-formed UTF-8 in a caller's buffer. Called on the shard's thread for keys and text values.
- * Surrogate escapes without a partner are written as they stand (three bytes) and reported, so that keys which differ
- * only there stay different until `replaceSurrogates`.
+ * JSON strings to unescaped, well-formed UTF-8 in a caller's buffer. Called on the shard's thread for keys
+ * and text values. Surrogate escapes without a partner are written as they stand (three bytes) and reported,
+ * so that keys which differ only there stay different until `replaceSurrogates`.
  */
 import { PayloadError } from '../payload-error.ts'
 import { sequenceSizeBytes, writeCodePoint } from '../payload-utf8.ts'
@@ -23,8 +23,8 @@ export class JsonString {
   #codePoint = 0
 
   /**
-   * Scans the string whose opening quote stands before `start` into out[outStart, outMax). Returns the offset after its
-   * closing quote, or TRUNCATED, MALFORMED, BAD_UTF8, or NAME_TOO_LONG when the buffer ends first.
+   * Scans the string whose opening quote stands before `start` into out[outStart, outMax). Returns the offset
+   * after its closing quote, or TRUNCATED, MALFORMED, BAD_UTF8, or NAME_TOO_LONG when the buffer ends first.
    */
   // hot: per message
   scan(
@@ -64,7 +64,9 @@ export class JsonString {
     return PayloadError.TRUNCATED
   }
 
-  /** Size in the buffer of the character at `offset`; 0 for a malformed one, which the scan itself reports. */
+  /**
+   * Size in the buffer of the character at `offset`; 0 for a malformed one, which the scan itself reports.
+   */
   #sizeAt(view: DataView, offset: number, end: number): number {
     const byte = view.getUint8(offset)
     if (byte >= 0x80) return sequenceSizeBytes(view, offset, end)

@@ -59,8 +59,9 @@ describe('random documents, encoded by both oracles', () => {
 })
 
 describe('random changes', () => {
-  // A decoder of objects takes more than we do: other keys, other types, deeper nesting. So: what we accept it decodes to the
-  // same readings, and what it refuses we refuse; a fresh scanner agrees with one that has learned.
+  // A decoder of objects takes more than we do: other keys, other types, deeper nesting. So: what we accept
+  // it decodes to the same readings, and what it refuses we refuse; a fresh scanner agrees with one that has
+  // learned.
   test.each([51, 52, 53])('seed %i', (seed) => {
     const prng = new Prng(seed)
     const learned = new PoisonedScanner()
@@ -98,40 +99,66 @@ describe('vectors', () => {
   type Scalar = number | string
 
   test.each<[string, Scalar]>([
-    ['00', 0], ['7f', 127], ['ff', -1], ['e0', -32], ['c2', 0], ['c3', 1], ['cc ff', 255], ['cd ffff', 65535], ['ce ffffffff', 4294967295],
-    ['cf 0000000100000000', 4294967296], ['cf ffffffffffffffff', 2 ** 64], ['cf 0020000000000001', 9007199254740992],
-    ['cf 0020000000000003', 9007199254740996], ['d0 80', -128], ['d1 8000', -32768], ['d2 80000000', -2147483648],
+    ['00', 0], ['7f', 127], ['ff', -1], ['e0', -32], ['c2', 0], ['c3', 1], ['cc ff', 255], ['cd ffff', 65535],
+    ['ce ffffffff', 4294967295],
+    ['cf 0000000100000000', 4294967296], ['cf ffffffffffffffff', 2 ** 64],
+    ['cf 0020000000000001', 9007199254740992],
+    ['cf 0020000000000003', 9007199254740996], ['d0 80', -128], ['d1 8000', -32768],
+    ['d2 80000000', -2147483648],
     ['d3 ffffffffffffffff', -1], ['d3 8000000000000000', -(2 ** 63)], ['d3 7fffffffffffffff', 2 ** 63],
-    ['d3 ffffffff00000000', -4294967296], ['ca 3fc00000', 1.5], ['ca 80000000', -0], ['ca 7f800000', Infinity], ['ca 7fc00000', Number.NaN],
-    ['cb 3ff8000000000000', 1.5], ['cb fff0000000000000', -Infinity], ['cb 7ff8000000000000', Number.NaN], ['cb 8000000000000000', -0],
-    ['a0', ''], ['a2 6f6b', 'ok'], ['d9 02 6f6b', 'ok'], ['da 0002 6f6b', 'ok'], ['db 00000002 6f6b', 'ok'], ['a3 e282ac', '€'],
+    ['d3 ffffffff00000000', -4294967296], ['ca 3fc00000', 1.5], ['ca 80000000', -0],
+    ['ca 7f800000', Infinity], ['ca 7fc00000', Number.NaN],
+    ['cb 3ff8000000000000', 1.5], ['cb fff0000000000000', -Infinity], ['cb 7ff8000000000000', Number.NaN],
+    ['cb 8000000000000000', -0],
+    ['a0', ''], ['a2 6f6b', 'ok'], ['d9 02 6f6b', 'ok'], ['da 0002 6f6b', 'ok'], ['db 00000002 6f6b', 'ok'],
+    ['a3 e282ac', '€'],
     ['a3 efbbbf', '\ufeff'], ['a1 00', '\u0000'],
-    ['c1', PayloadError.MALFORMED], ['c4 00', PayloadError.UNSUPPORTED_TYPE], ['c5 0000', PayloadError.UNSUPPORTED_TYPE],
-    ['c6 00000000', PayloadError.UNSUPPORTED_TYPE], ['d4 01 00', PayloadError.UNSUPPORTED_TYPE], ['d6 ff 66e0a7c0', PayloadError.UNSUPPORTED_TYPE],
-    ['c7 00 01', PayloadError.UNSUPPORTED_TYPE], ['c8 0000 01', PayloadError.UNSUPPORTED_TYPE], ['c9 00000000 01', PayloadError.UNSUPPORTED_TYPE],
-    ['a1 80', PayloadError.BAD_UTF8], ['a3 eda080', PayloadError.BAD_UTF8], ['a2 c0af', PayloadError.BAD_UTF8], ['a2 e282', PayloadError.BAD_UTF8],
-    ['00 00', PayloadError.TRAILING_BYTES], ['', PayloadError.TRUNCATED], ['cc', PayloadError.TRUNCATED], ['cb 3ff80000000000', PayloadError.TRUNCATED],
-    ['a2 6f', PayloadError.TRUNCATED], ['d9', PayloadError.TRUNCATED], ['db ffffffff 61', PayloadError.TRUNCATED], ['dd ffffffff', PayloadError.TRUNCATED],
-    ['df ffffffff', PayloadError.TRUNCATED], ['de 00', PayloadError.TRUNCATED], ['c7', PayloadError.TRUNCATED],
+    ['c1', PayloadError.MALFORMED], ['c4 00', PayloadError.UNSUPPORTED_TYPE],
+    ['c5 0000', PayloadError.UNSUPPORTED_TYPE],
+    ['c6 00000000', PayloadError.UNSUPPORTED_TYPE], ['d4 01 00', PayloadError.UNSUPPORTED_TYPE],
+    ['d6 ff 66e0a7c0', PayloadError.UNSUPPORTED_TYPE],
+    ['c7 00 01', PayloadError.UNSUPPORTED_TYPE], ['c8 0000 01', PayloadError.UNSUPPORTED_TYPE],
+    ['c9 00000000 01', PayloadError.UNSUPPORTED_TYPE],
+    ['a1 80', PayloadError.BAD_UTF8], ['a3 eda080', PayloadError.BAD_UTF8],
+    ['a2 c0af', PayloadError.BAD_UTF8], ['a2 e282', PayloadError.BAD_UTF8],
+    ['00 00', PayloadError.TRAILING_BYTES], ['', PayloadError.TRUNCATED], ['cc', PayloadError.TRUNCATED],
+    ['cb 3ff80000000000', PayloadError.TRUNCATED],
+    ['a2 6f', PayloadError.TRUNCATED], ['d9', PayloadError.TRUNCATED],
+    ['db ffffffff 61', PayloadError.TRUNCATED], ['dd ffffffff', PayloadError.TRUNCATED],
+    ['df ffffffff', PayloadError.TRUNCATED], ['de 00', PayloadError.TRUNCATED],
+    ['c7', PayloadError.TRUNCATED],
   ])('{a: %s}', (text, want) => expect(value(text)).toBe(want)) // biome-ignore format: a table
 
   test.each<[string, string[] | number]>([
-    ['80', []], ['de 0000', []], ['df 00000000', []], ['90', []], ['91 80', []], ['dc 0001 80', []], ['dd 00000001 80', []],
-    ['81 a1 61 c0', []], ['81 a1 61 90', []], ['81 a1 61 92 01 81 a1 62 02', ['a.0 @NaN = 1', 'a.1.b @NaN = 2']],
-    ['81 d9 01 61 05', ['a @NaN = 5']], ['81 da 0001 61 05', ['a @NaN = 5']], ['81 db 00000001 61 05', ['a @NaN = 5']],
-    ['82 a1 61 01 a1 61 02', ['a @NaN = 2']], ['82 a1 61 81 a1 78 01 a1 61 81 a1 79 02', ['a.y @NaN = 2']], ['82 a1 61 01 a1 61 c0', []],
+    ['80', []], ['de 0000', []], ['df 00000000', []], ['90', []], ['91 80', []], ['dc 0001 80', []],
+    ['dd 00000001 80', []],
+    ['81 a1 61 c0', []], ['81 a1 61 90', []],
+    ['81 a1 61 92 01 81 a1 62 02', ['a.0 @NaN = 1', 'a.1.b @NaN = 2']],
+    ['81 d9 01 61 05', ['a @NaN = 5']], ['81 da 0001 61 05', ['a @NaN = 5']],
+    ['81 db 00000001 61 05', ['a @NaN = 5']],
+    ['82 a1 61 01 a1 61 02', ['a @NaN = 2']], ['82 a1 61 81 a1 78 01 a1 61 81 a1 79 02', ['a.y @NaN = 2']],
+    ['82 a1 61 01 a1 61 c0', []],
     ['82 a1 61 01 d9 01 61 02', ['a @NaN = 2']], ['81 a9 5f5f70726f746f5f5f 01', ['__proto__ @NaN = 1']],
-    ['82 a2 7473 ce 66e0a980 a1 61 01', ['a @1725999488000 = 1']], ['82 a1 61 01 a1 74 d6 ff 66e0a980', ['a @1725999488000 = 1']],
+    ['82 a2 7473 ce 66e0a980 a1 61 01', ['a @1725999488000 = 1']],
+    ['82 a1 61 01 a1 74 d6 ff 66e0a980', ['a @1725999488000 = 1']],
     ['82 a2 7473 d7 ff 1d6f3454 66e0a980 a1 61 01', ['a @1725999488123.4568 = 1']],
-    ['82 a2 7473 c7 0c ff 075bcd15 0000000066e0a980 a1 61 01', ['a @1725999488123.4568 = 1']], ['82 a2 7473 c0 a1 74 05', ['t @NaN = 5']],
+    ['82 a2 7473 c7 0c ff 075bcd15 0000000066e0a980 a1 61 01', ['a @1725999488123.4568 = 1']],
+    ['82 a2 7473 c0 a1 74 05', ['t @NaN = 5']],
     ['82 a2 7473 aa 323032342d30392d3130 a1 61 01', ['a @1725926400000 = 1']],
-    ['', PayloadError.EMPTY], ['91 01', PayloadError.NOT_OBJECT], ['91 90', PayloadError.NOT_OBJECT], ['91', PayloadError.TRUNCATED],
-    ['81', PayloadError.TRUNCATED], ['81 a1', PayloadError.TRUNCATED], ['81 01 01', PayloadError.KEY_NOT_STRING], ['81 c4 01 61 01', PayloadError.KEY_NOT_STRING],
-    ['81 c0 01', PayloadError.KEY_NOT_STRING], ['80 00', PayloadError.TRAILING_BYTES], ['81 a0 01', PayloadError.NAME_EMPTY], ['81 a0 c0', []],
-    ['81 a1 ff 01', PayloadError.BAD_UTF8], ['81 a2 7473 c3', PayloadError.BAD_TIME], ['81 a2 7473 90', PayloadError.BAD_TIME],
-    ['81 a2 7473 ff', PayloadError.BAD_TIME], ['81 a2 7473 ca 7fc00000', PayloadError.BAD_TIME], ['81 a2 7473 a1 35', PayloadError.BAD_TIME],
-    ['81 a2 7473 d6 fe 66e0a980', PayloadError.UNSUPPORTED_TYPE], ['81 a2 7473 c7 0c ff 3b9aca00 0000000066e0a980', PayloadError.BAD_TIME],
-    ['81 a2 7473 c7 0c ff 00000000 ffffffffffffffff', PayloadError.BAD_TIME], ['82 a2 7473 00 a1 74 d6 ff 66e0a980', PayloadError.UNSUPPORTED_TYPE],
+    ['', PayloadError.EMPTY], ['91 01', PayloadError.NOT_OBJECT], ['91 90', PayloadError.NOT_OBJECT],
+    ['91', PayloadError.TRUNCATED],
+    ['81', PayloadError.TRUNCATED], ['81 a1', PayloadError.TRUNCATED],
+    ['81 01 01', PayloadError.KEY_NOT_STRING], ['81 c4 01 61 01', PayloadError.KEY_NOT_STRING],
+    ['81 c0 01', PayloadError.KEY_NOT_STRING], ['80 00', PayloadError.TRAILING_BYTES],
+    ['81 a0 01', PayloadError.NAME_EMPTY], ['81 a0 c0', []],
+    ['81 a1 ff 01', PayloadError.BAD_UTF8], ['81 a2 7473 c3', PayloadError.BAD_TIME],
+    ['81 a2 7473 90', PayloadError.BAD_TIME],
+    ['81 a2 7473 ff', PayloadError.BAD_TIME], ['81 a2 7473 ca 7fc00000', PayloadError.BAD_TIME],
+    ['81 a2 7473 a1 35', PayloadError.BAD_TIME],
+    ['81 a2 7473 d6 fe 66e0a980', PayloadError.UNSUPPORTED_TYPE],
+    ['81 a2 7473 c7 0c ff 3b9aca00 0000000066e0a980', PayloadError.BAD_TIME],
+    ['81 a2 7473 c7 0c ff 00000000 ffffffffffffffff', PayloadError.BAD_TIME],
+    ['82 a2 7473 00 a1 74 d6 ff 66e0a980', PayloadError.UNSUPPORTED_TYPE],
     ['81 a2 7473 d7 ff 000000', PayloadError.TRUNCATED], ['81 a2 7473 c7 0c', PayloadError.TRUNCATED],
   ])('%s', (text, want) => {
     const scanner = new PoisonedScanner()

@@ -1,8 +1,9 @@
 /**
- * MessagePack payloads to rows of ReadingColumns, with the meaning that JSON payloads have. One owner: the shard's thread.
+ * MessagePack payloads to rows of ReadingColumns, with the meaning that JSON payloads have. One owner: the
+ * shard's thread.
  *
- * As in json-scanner.ts, an object like one seen before is followed along its shape, and everything else goes through
- * the general scan, with the same result; only that one reports errors.
+ * As in json-scanner.ts, an object like one seen before is followed along its shape, and everything else goes
+ * through the general scan, with the same result; only that one reports errors.
  */
 import type { ReadingColumns } from '../columns.ts'
 import { epochToMs, isoToMs } from '../event-time.ts'
@@ -56,8 +57,8 @@ export class MsgpackScanner {
   }
 
   /**
-   * Scans the payload in [start, end), after which OVERREAD_BYTES must exist. Returns the number of rows appended, or a
-   * PayloadError and leaves the columns as they were.
+   * Scans the payload in [start, end), after which OVERREAD_BYTES must exist. Returns the number of rows
+   * appended, or a PayloadError and leaves the columns as they were.
    */
   // hot: per message
   scan(start: number, end: number, shapeHint: number): number {
@@ -121,7 +122,10 @@ export class MsgpackScanner {
     return offset
   }
 
-  /** A top-level map: along the shape hinted at, or its alternate, or by the general scan; not along the one tried. */
+  /**
+   * A top-level map: along the shape hinted at, or its alternate, or by the general scan; not along the one
+   * tried.
+   */
   #object(start: number, shapeHint: number, shapeTried: number): number {
     const shapes = this.#shapes
     const hint = shapeHint >= 0 && shapeHint < shapes.count ? shapeHint : this.#recentShape
@@ -153,7 +157,10 @@ export class MsgpackScanner {
     return after
   }
 
-  /** Scans the map at `start` along a shape. Returns the offset after it, or MISS with the columns as they were. */
+  /**
+   * Scans the map at `start` along a shape. Returns the offset after it, or MISS with the columns as they
+   * were.
+   */
   // hot: per message
   #follow(start: number, shape: number): number {
     const program = this.#shapes.program(shape)
@@ -298,7 +305,10 @@ export class MsgpackScanner {
     return this.#copy(first, first + sizeBytes, path, keyStart)
   }
 
-  /** The value at `offset`, whose name is path[0, pathSize), inside `depth` containers. Returns the offset after it. */
+  /**
+   * The value at `offset`, whose name is path[0, pathSize), inside `depth` containers. Returns the offset
+   * after it.
+   */
   #value(offset: number, pathSize: number, depth: number, isTopLevel: boolean): number {
     if (offset >= this.#end) return PayloadError.TRUNCATED
     const byte = this.#view.getUint8(offset)
@@ -321,7 +331,10 @@ export class MsgpackScanner {
     return after
   }
 
-  /** A number, string, boolean or time as a new row. Returns the offset after it, also when that is past the end. */
+  /**
+   * A number, string, boolean or time as a new row. Returns the offset after it, also when that is past the
+   * end.
+   */
   #scalar(offset: number, byte: number, kind: number, pathSize: number, rank: number): number {
     if (byte === 0xc1) return PayloadError.MALFORMED
     if (kind === Kind.BINARY) return PayloadError.UNSUPPORTED_TYPE
@@ -351,7 +364,10 @@ export class MsgpackScanner {
     return offset + sizeBytes
   }
 
-  /** The elements of the array at `offset`, inside `depth` containers with itself. Returns the offset after it. */
+  /**
+   * The elements of the array at `offset`, inside `depth` containers with itself. Returns the offset after
+   * it.
+   */
   #elements(start: number, pathSize: number, depth: number): number {
     const view = this.#view
     const byte = view.getUint8(start)

@@ -1,6 +1,7 @@
 /**
- * MessagePack's scalars by their first byte: where they end and what they hold. Pure functions. They read up to 16 bytes from
- * `offset` on, which must exist in the view; whether the value ends in time is the caller's comparison.
+ * MessagePack's scalars by their first byte: where they end and what they hold. Pure functions. They read up
+ * to 16 bytes from `offset` on, which must exist in the view; whether the value ends in time is the caller's
+ * comparison.
  */
 import { secondsToMs } from '../event-time.ts'
 
