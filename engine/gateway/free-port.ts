@@ -4,11 +4,14 @@
  */
 import { createServer } from 'node:net'
 
-/** Rejects, with the error of `listen`, when anyone else listens there. */
-export function requireFreePort(host: string, port: number): Promise<void> {
+/** Resolves with the port, or a free one for 0. Rejects, with the error of `listen`, when anyone else listens there. */
+export function requireFreePort(host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve()))
+    server.listen({ host, port, exclusive: true }, () => {
+      const address = server.address()
+      server.close(() => resolve(address !== null && typeof address === 'object' ? address.port : port))
+    })
   })
 }

@@ -5,6 +5,7 @@
  */
 import uWS from 'uWebSockets.js'
 import type { StreamConfig } from '../config.ts'
+import { requireFreePort } from './free-port.ts'
 import type { Gateway } from './gateway-core.ts'
 import type { IngestConnection, IngestTransport } from './ingest-connection.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
@@ -18,6 +19,7 @@ const IDLE_TIMEOUT_S = 120
 /** Unsent bytes beyond one largest packet. */
 const BACKPRESSURE_SIZE_BYTES = 256 << 10
 const SESSION_SIZE_BYTES_MAX = 128
+const FREE_PORT_TRIES = 5
 
 interface MqttData {
   connection: MqttConnection | null
@@ -49,12 +51,19 @@ export class WebSocketDoor {
   }
 
   async listen({ host, port }: TcpAddress): Promise<TcpAddress> {
-    const socket = await new Promise<uWS.us_listen_socket | false>((resolve) => {
-      this.#app.listen(host, port, resolve)
-    })
-    if (socket === false) throw new WebSocketListenError(`cannot listen on ${host}:${port}`)
-    this.#listening = socket
-    return { host, port: uWS.us_socket_local_port(socket as unknown as uWS.us_socket) }
+    for (let tries = 1; ; tries++) {
+      // Given port 0 the app would take a free one for itself alone; named, a port is shared with the other gateways.
+      const wanted = port === 0 ? await requireFreePort(host, 0) : port
+      const socket = await new Promise<uWS.us_listen_socket | false>((resolve) => {
+        this.#app.listen(host, wanted, resolve)
+      })
+      if (socket !== false) {
+        this.#listening = socket
+        return { host, port: wanted }
+      }
+      // Between the two steps somebody else may have taken it.
+      if (port !== 0 || tries === FREE_PORT_TRIES) throw new WebSocketListenError(`port ${wanted} is taken`)
+    }
   }
 
   stopAccepting(): void {
