@@ -106,7 +106,7 @@ export class PoisonedScanner {
 }
 
 /** The rows of columns as readings. */
-export function readingsIn(columns: ReadingColumns, names: MetricNames): Reading[] {
+function readingsIn(columns: ReadingColumns, names: MetricNames): Reading[] {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   return Array.from({ length: columns.count }, (_, row) => {
     const start = columns.textStart[row]
@@ -160,7 +160,7 @@ const TEXTS = [
 ]
 
 /** A random telemetry-like value: mostly numbers, sometimes nested. */
-export function randomValue(prng: Prng, depth: number): unknown {
+function randomValue(prng: Prng, depth: number): unknown {
   const kind = prng.between(0, depth > 4 ? 11 : 14)
   if (kind < 3) return prng.between(-1000, 1000)
   if (kind < 6) return prng.between(-1_000_000, 1_000_000) / 10 ** prng.between(0, 6)
