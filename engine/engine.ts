@@ -19,6 +19,7 @@ import { WorkerHandle } from './worker-handle.ts'
 const PEER_RING_SIZE_BYTES = 4 << 20
 const SEGMENT_SIZE_BYTES_MIN = 4 << 20
 const SEGMENT_SIZE_BYTES_MAX = 64 << 20
+const STATUS_INTERVAL_MS = 1000
 const DRAIN_TIMEOUT_MS = 30_000
 
 export interface EngineOptions {
@@ -65,6 +66,7 @@ export class Engine {
   #faults = new Map<string, string>()
   #listening: ((report: { mqtt: Address | null; webSocket: Address | null }) => void)[] = []
   #refused: ((error: Error) => void) | null = null
+  #sampling: NodeJS.Timeout | undefined
   #isStopping = false
 
   /** Resolves once devices are served. Throws EngineError. */
@@ -124,6 +126,7 @@ export class Engine {
       board: this.board,
       unreadyReason: () => this.unreadyReason(),
     })
+    this.#sampling = setInterval(() => this.#sampleCpu(), STATUS_INTERVAL_MS)
     this.addresses = {
       mqtt: bound.mqtt ?? this.#options.mqtt,
       webSocket: bound.webSocket ?? this.#options.webSocket,
@@ -267,7 +270,16 @@ export class Engine {
     else this.#events.onDeath(death)
   }
 
+  #sampleCpu(): void {
+    for (const worker of this.#workers) {
+      void worker.cpuSeconds().then((seconds) => {
+        if (seconds !== null) this.board.threadCpuSeconds.set(worker.name, seconds)
+      })
+    }
+  }
+
   async #release(): Promise<void> {
+    clearInterval(this.#sampling)
     this.#isStopping = true
     await Promise.all(this.#workers.map((worker) => worker.stop()))
     await this.#http?.close()

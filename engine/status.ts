@@ -22,6 +22,8 @@ export interface EngineStatus {
 export class StatusBoard {
   readonly gateways: GatewayStatus[] = []
   readonly shards: ShardStatus[] = []
+  /** CPU time of each worker thread since its start, seconds, by its name. */
+  readonly threadCpuSeconds = new Map<string, number>()
   #startedMs = performance.now()
 
   summary(): EngineStatus {

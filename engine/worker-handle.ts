@@ -11,12 +11,14 @@ export interface WorkerEvents {
 }
 
 export class WorkerHandle {
+  readonly name: string
   #worker: Worker
   #waiting = new Map<WorkerRequest['kind'], (isDone: boolean) => void>()
   #isStopping = false
   #exited: Promise<void>
 
   constructor(name: string, setup: WorkerSetup, transfer: TransferListItem[], events: WorkerEvents) {
+    this.name = name
     this.#worker = new Worker(new URL('./engine-worker.ts', import.meta.url), {
       name,
       workerData: setup,
@@ -45,6 +47,16 @@ export class WorkerHandle {
       this.#waiting.set(request.kind, resolve)
       this.#worker.postMessage(request)
     })
+  }
+
+  /** CPU time of the thread since its start, seconds; null once it has ended. */
+  async cpuSeconds(): Promise<number | null> {
+    try {
+      const { user, system } = await this.#worker.cpuUsage()
+      return (user + system) / 1e6
+    } catch {
+      return null
+    }
   }
 
   async stop(): Promise<void> {

@@ -43,6 +43,10 @@ export function formatMetrics(board: StatusBoard): string {
     'CPU time of the engine process.',
     (cpu.user + cpu.system) / 1e6,
   )
+  page.family('millrace_thread_cpu_seconds_total', 'counter', 'CPU time of a worker thread.')
+  for (const [thread, seconds] of board.threadCpuSeconds) {
+    page.sample('millrace_thread_cpu_seconds_total', { thread }, seconds)
+  }
   return page.text()
 }
 

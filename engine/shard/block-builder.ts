@@ -3,7 +3,6 @@
  * Equal rows and equal marks give equal blocks, and the token of a block is (store id, table, shard, mark).
  */
 import { BlockWriter } from '../../codecs/native/block-writer.ts'
-import type { PaneRows } from '../../operators/pane-rows.ts'
 import type { BatchPart, SealedBatch } from '../sink/sealed-batch.ts'
 import {
   columnNames,
@@ -19,6 +18,15 @@ import { RowOrder } from './row-order.ts'
 
 /** More than the milliseconds of four centuries, and far below 2^53 for 256 widths. */
 const START_SPAN_MS = 2 ** 44
+
+/** Of one block: well within what the store takes in one insert. */
+const BLOCK_ROWS_MAX = 1_000_000
+
+/** Places in the order of the rows. */
+interface Range {
+  start: number
+  end: number
+}
 
 export interface BlockSettings {
   storeId: Uint8Array
@@ -52,28 +60,81 @@ export class BlockBuilder {
 
   /** The pipeline's rows as the batch of `mark`; the pipeline is left as it is. */
   build(pipeline: Pipeline, mark: number): SealedBatch {
-    const parts: BatchPart[] = []
-    if (pipeline.readings.count > 0) parts.push(this.#part('samples', mark, this.#samples()))
-    if (pipeline.windows.closed.count > 0)
-      parts.push(this.#part('rollups', mark, this.#rollups(pipeline.windows.closed)))
-    if (pipeline.deadLetters.count > 0)
-      parts.push(this.#part('dead_letters', mark, this.#deadLetters(pipeline.deadLetters)))
+    const { readings, windows, deadLetters } = pipeline
+    const parts = [
+      ...this.#parts(
+        'samples',
+        mark,
+        readings.count,
+        () => this.#sortSamples(),
+        (order) => this.#samples(order),
+      ),
+      ...this.#parts(
+        'rollups',
+        mark,
+        windows.closed.count,
+        () => this.#sortRollups(),
+        (order) => this.#rollups(order),
+      ),
+      ...this.#parts(
+        'dead_letters',
+        mark,
+        deadLetters.count,
+        () => {},
+        () => this.#deadLetters(deadLetters),
+      ),
+    ]
     const sizeBytes = parts.reduce((sum, part) => sum + part.block.length, 0)
     return { mark, parts, rowCount: pipeline.rowCount, sizeBytes }
   }
 
-  #part(table: TableName, mark: number, block: Uint8Array): BatchPart {
+  /**
+   * One part, or when there are very many rows (a flush of all windows) several: the order of the rows decides where one
+   * ends, and that is the same in a replay.
+   */
+  #parts(
+    table: TableName,
+    mark: number,
+    count: number,
+    sort: () => void,
+    build: (order: Range) => Uint8Array,
+  ): BatchPart[] {
+    if (count === 0) return []
+    sort()
     const columns = columnNames(TABLE_COLUMNS[table])
     const token = `${this.#tokenPrefix}/${table}/${this.#settings.shard}/${mark}`
-    return { table, columns, block: block.slice(), token } // a copy: the writer's memory is for the next block
+    if (count <= BLOCK_ROWS_MAX) {
+      return [{ table, columns, block: build({ start: 0, end: count }).slice(), token }] // the writer's memory is reused
+    }
+    return Array.from({ length: Math.ceil(count / BLOCK_ROWS_MAX) }, (_, piece) => {
+      const start = piece * BLOCK_ROWS_MAX
+      const block = build({ start, end: Math.min(count, start + BLOCK_ROWS_MAX) }).slice()
+      return { table, columns, block, token: `${token}/${piece}` }
+    })
   }
 
-  #samples(): Uint8Array {
-    const { readings, seriesOfRow, arrivalMs } = this.#pipeline
+  #sortSamples(): void {
+    const { readings, seriesOfRow } = this.#pipeline
+    this.#order.sort(seriesOfRow, readings.count)
+    this.#order.sortRuns(readings.tsMs)
+  }
+
+  #sortRollups(): void {
+    const panes = this.#pipeline.windows.closed
+    if (this.#paneKey.length < panes.count) this.#paneKey = new Float64Array(panes.count * 2)
+    for (let row = 0; row < panes.count; row++) {
+      this.#paneKey[row] = this.#widthRank[panes.window[row]] * START_SPAN_MS + panes.startMs[row]
+    }
+    this.#order.sort(panes.series, panes.count)
+    this.#order.sortRuns(this.#paneKey)
+  }
+
+  #samples(range: Range): Uint8Array {
+    const { readings, arrivalMs } = this.#pipeline
     const writer = this.#writer
-    const { order } = this.#sort(seriesOfRow, readings.count, readings.tsMs)
-    writer.begin(SAMPLES_COLUMNS.length, readings.count)
-    this.#writeSeriesColumns()
+    const order = this.#order.order.subarray(range.start, range.end)
+    writer.begin(SAMPLES_COLUMNS.length, order.length)
+    this.#writeSeriesColumns(range)
     writer.dateTime64('ts', readings.tsMs, order)
     writer.float64('value', readings.value, order)
     writer.string('text', readings.text, readings.textStart, readings.textSize, order)
@@ -81,22 +142,19 @@ export class BlockBuilder {
     return writer.finish()
   }
 
-  #rollups(panes: PaneRows): Uint8Array {
+  #rollups(range: Range): Uint8Array {
+    const panes = this.#pipeline.windows.closed
     const writer = this.#writer
-    if (this.#paneKey.length < panes.count) this.#paneKey = new Float64Array(panes.count * 2)
-    for (let row = 0; row < panes.count; row++) {
-      this.#paneKey[row] = this.#widthRank[panes.window[row]] * START_SPAN_MS + panes.startMs[row]
-    }
-    const { order } = this.#sort(panes.series, panes.count, this.#paneKey)
-    const [, , , , , , , , , first, last] = ROLLUPS_COLUMNS
-    writer.begin(ROLLUPS_COLUMNS.length, panes.count)
-    this.#writeSeriesColumns()
+    const order = this.#order.order.subarray(range.start, range.end)
+    const [, , , , , count, sum, min, max, first, last] = ROLLUPS_COLUMNS
+    writer.begin(ROLLUPS_COLUMNS.length, order.length)
+    this.#writeSeriesColumns(range)
     writer.lowCardinality('window', this.#widths, panes.window, order)
     writer.dateTime64('start', panes.startMs, order)
-    writer.uint64('count', panes.n, order, ROLLUPS_COLUMNS[5].type)
-    writer.float64('sum', panes.sum, order, ROLLUPS_COLUMNS[6].type)
-    writer.float64('min', panes.min, order, ROLLUPS_COLUMNS[7].type)
-    writer.float64('max', panes.max, order, ROLLUPS_COLUMNS[8].type)
+    writer.uint64(count.name, panes.n, order, count.type)
+    writer.float64(sum.name, panes.sum, order, sum.type)
+    writer.float64(min.name, panes.min, order, min.type)
+    writer.float64(max.name, panes.max, order, max.type)
     writer.dateTime64AndFloat64(first.name, first.type, panes.firstTsMs, panes.first, order)
     writer.dateTime64AndFloat64(last.name, last.type, panes.lastTsMs, panes.last, order)
     return writer.finish()
@@ -121,17 +179,11 @@ export class BlockBuilder {
     return writer.finish()
   }
 
-  #sort(series: Int32Array, count: number, key: Float64Array): RowOrder {
-    this.#order.sort(series, count)
-    this.#order.sortRuns(key)
-    return this.#order
-  }
-
-  #writeSeriesColumns(): void {
+  #writeSeriesColumns({ start, end }: Range): void {
     const { streamIndices, deviceIndices, metricIndices, deviceDictionary, metricDictionary } = this.#order
-    this.#writer.lowCardinality('stream', this.#streams, streamIndices, null)
-    this.#writer.lowCardinality('device', deviceDictionary, deviceIndices, null)
-    this.#writer.lowCardinality('metric', metricDictionary, metricIndices, null)
+    this.#writer.lowCardinality('stream', this.#streams, streamIndices.subarray(start, end), null)
+    this.#writer.lowCardinality('device', deviceDictionary, deviceIndices.subarray(start, end), null)
+    this.#writer.lowCardinality('metric', metricDictionary, metricIndices.subarray(start, end), null)
   }
 }
 

@@ -77,8 +77,8 @@ export class Pipeline {
 
   /** Closes every window into the rows: a journal segment ends here, or the engine stops. */
   flush(): void {
-    this.windows.flush()
     this.#tickMs = Number.NEGATIVE_INFINITY
+    this.windows.flush()
   }
 
   /** Forgets the rows: they are on their way, or known to be stored. */

@@ -48,7 +48,7 @@ function buildPlainly(pipeline: Pipeline, mark: number): SealedBatch {
     const device = new TextDecoder().decode(pipeline.devices.name(pipeline.series.device[series[row]]))
     return [`${device} ${window[row]} ${startMs[row]}`, n[row]]
   })
-  const block = Buffer.from(JSON.stringify({ samples, rollups }))
+  const block = Buffer.from(JSON.stringify({ samples, rollups: rollups.sort() }))
   const part = { table: 'samples', columns: [], block, token: `0 ${mark}` }
   return { mark, parts: [part], rowCount: pipeline.rowCount, sizeBytes: block.length }
 }

@@ -28,8 +28,8 @@ import type { SealedBatch } from '../sink/sealed-batch.ts'
 import { Sink, type SinkSettings } from '../sink/sink.ts'
 import type { Pipeline } from './pipeline.ts'
 
-/** What one append takes from each ring at the most, bytes. */
-const TAKE_SIZE_BYTES_MAX = 1 << 20
+/** What one append takes from the rings, bytes; one record may pass it. */
+const APPEND_SIZE_BYTES_MAX = 2 << 20
 /** How much a shard that is behind reads before it looks at its rings again, bytes. */
 const CATCH_UP_SIZE_BYTES_MAX = 4 << 20
 /** Batches that were sealed and are not yet in ClickHouse; more wait in the journal. */
@@ -71,6 +71,7 @@ export class Shard {
   #reader = new BatchReader()
   #openMarks: OpenMark[] = []
   #confirmations: number[] = []
+  #firstRing = 0
   #taken: { ring: RingConsumer; start: number; size: number }[] = []
   #control = new RecordViews(new ArrayBuffer(1 << 16))
   #processed: number
@@ -172,13 +173,19 @@ export class Shard {
     return true
   }
 
+  /** Takes from one ring after the other, and next time begins with the next one, so that none waits behind another. */
   #takeFromRings(): void {
-    for (const ring of this.#parts.rings) {
-      for (let pass = 0; pass < 2; pass++) {
+    const { rings } = this.#parts
+    let room = APPEND_SIZE_BYTES_MAX
+    this.#firstRing = (this.#firstRing + 1) % rings.length
+    for (let turn = 0; turn < rings.length && room > 0; turn++) {
+      const ring = rings[(this.#firstRing + turn) % rings.length]
+      for (let pass = 0; pass < 2 && room > 0; pass++) {
         const start = ring.offset() // the second pass goes on at the ring's start, when the first came to its end
-        const size = ring.take(TAKE_SIZE_BYTES_MAX)
+        const size = ring.take(room)
         if (size === 0) break
         this.#taken.push({ ring, start, size })
+        room -= size
       }
     }
   }
@@ -297,12 +304,10 @@ export class Shard {
   #seal(isFlush: boolean): void {
     const { journal, pipeline } = this.#parts
     if (isFlush) pipeline.flush()
-    if (pipeline.rowCount === 0) {
-      this.#sealed = this.#processed
-      return
+    if (pipeline.rowCount > 0) {
+      this.#open({ number: journal.nextMark++, position: this.#processed, isFlush }, 'sealed')
     }
-    const mark = { number: journal.nextMark++, position: this.#processed, isFlush }
-    this.#open(mark, 'sealed')
+    this.#sealed = this.#processed
   }
 
   /** Ends a batch where one ended before the restart: with its old mark, or not at all if ClickHouse has it. */
