@@ -137,6 +137,22 @@ async function publish(engine: EngineProcess): Promise<void> {
   expect((await runMillrace(args)).code).toBe(0)
 }
 
+test('a ClickHouse server that refuses the password ends the start', async () => {
+  const free = await occupy()
+  await cleanups.pop()?.()
+  const env = { ...process.env, MILLRACE_STORE_PASSWORD: 'right' }
+  const args = ['store', '--writable', '--listen', free, '--data', newDirectory()]
+  const store = spawn(process.execPath, [CLI, ...args], { env })
+  cleanups.push(() => store.kill())
+  await new Promise((resolve) => store.stdout.once('data', resolve))
+  const start = ['start', '--data', newDirectory(), ...FREE, '--clickhouse', `http://${free}`]
+  expectOneLine(
+    await runMillrace(start, { MILLRACE_CLICKHOUSE_PASSWORD: 'wrong' }),
+    1,
+    /refuses.*MILLRACE_CLICKHOUSE_/,
+  )
+})
+
 test('a ClickHouse server that is away is said once, readings wait in the journal, and arrive when it comes', async () => {
   const free = await occupy()
   await cleanups.pop()?.()

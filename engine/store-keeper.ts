@@ -130,5 +130,9 @@ function hint({ code }: StoreStartError): string {
 }
 
 function explain(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  if (!(error instanceof Error)) return String(error)
+  const isRefusal = error instanceof StoreError && error.code === 'AUTHENTICATION'
+  return isRefusal
+    ? `${error.message} (MILLRACE_CLICKHOUSE_USER, MILLRACE_CLICKHOUSE_PASSWORD)`
+    : error.message
 }

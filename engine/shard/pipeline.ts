@@ -38,6 +38,7 @@ export class Pipeline {
   #windowed = 0
   #windowedArrivalMs = 0
   #refusal = ''
+  #runLength = 0
   #letter = { arrivalMs: 0, stream: 0, deviceStart: 0, deviceSize: 0, position: 0 }
 
   constructor(windows: TumblingSettings) {
@@ -136,10 +137,11 @@ export class Pipeline {
     const readings = this.readings
     if (readings.count > this.seriesOfRow.length) this.#grow()
     const base = this.#seriesBase(device)
+    const runLength = this.#runLength
     const { tsMs, metric } = readings
     const seriesOfRow = this.seriesOfRow
     const arrivals = this.arrivalMs
-    for (let row = first, end = first + count; row < end; row++) {
+    for (let row = first, end = first + count, place = 0; row < end; row++) {
       const ts = tsMs[row]
       if (Number.isNaN(ts)) tsMs[row] = arrivalMs
       else if (ts >= DATE_TIME_MS_MIN && ts <= DATE_TIME_MS_MAX)
@@ -148,7 +150,8 @@ export class Pipeline {
         this.#refusal = 'time is outside the years 1900 to 2299'
         return false
       }
-      const series = base >= 0 ? base + (row - first) : this.series.find(device, metric[row])
+      const series = base >= 0 ? base + place : this.series.find(device, metric[row])
+      if (++place === runLength) place = 0
       if (series < 0) {
         this.#refusal = 'too many series'
         return false
@@ -159,18 +162,20 @@ export class Pipeline {
     return true
   }
 
-  /** The first of the series in a row that the message's shape has for this device; -1 when they do not lie in a row. */
+  /**
+   * The first of the series in a row that the message's shape has for this device, and in #runLength how many they are;
+   * -1 when they do not lie in a row. The rows of an array of equal objects go through them over and over.
+   */
   // hot: per message
   #seriesBase(device: number): number {
-    const shape = this.#scanner.shape
+    const shape = this.#scanner.repeatedShape
     const { devices } = this
     if (shape < 0) return -1
-    if (devices.baseShape[device] === shape) {
-      devices.shape[device] = shape
-      return devices.seriesBase[device]
-    }
+    const isNew = devices.shape[device] !== shape
     devices.shape[device] = shape
-    if (devices.baseShape[device] >= 0) return -1
+    this.#runLength = this.#scanner.shapeMetrics(shape).length
+    if (devices.baseShape[device] === shape) return devices.seriesBase[device]
+    if (!isNew || devices.baseShape[device] >= 0) return -1
     const base = this.series.addRun(device, this.#scanner.shapeMetrics(shape))
     if (base >= 0) {
       devices.baseShape[device] = shape
