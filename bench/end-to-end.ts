@@ -4,15 +4,11 @@
  * thread, until every reading is a row that SQL can see. The load generator shares the machine, so trust CPU
  * per reading more than readings/s.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LoadRun, runLoad } from '../loadgen/load.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
+import { type EngineUnderTest, startEngine, stopEngine } from './engine-under-test.ts'
 
 const SHAPE = { connections: 100, window: 100, perWrite: 10, metrics: 2, qos: 1 } as const
 const DEVICES = 10_000
@@ -21,50 +17,14 @@ const POLL_MS = 50
 /** The sink's last batch and the store's merges get so long to settle before CPU is read. */
 const SETTLE_MS = 1500
 
-interface Engine {
-  process: ChildProcess
-  pid: number
-  mqttPort: number
-  storeUrl: string
-  metricsUrl: string
-}
-
 /** CPU time in ns of each thread, by `process/thread`. */
 type CpuTimes = Map<string, { role: string; cpuNs: number }>
 
-async function startEngine(dataPath: string): Promise<Engine> {
-  const cli = join(import.meta.dirname, '..', 'engine', 'cli.ts')
-  const listeners = ['--mqtt', '--ws', '--http', '--store'].flatMap((name) => [name, '127.0.0.1:0'])
-  const child = spawn(process.execPath, [cli, 'start', '--json', '--data', dataPath, ...listeners], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const lines = createInterface({ input: child.stdout })
-  const ready = Promise.withResolvers<Record<string, string>>()
-  lines.on('line', (line) => {
-    const event = JSON.parse(line)
-    if (event.event === 'ready') ready.resolve(event)
-  })
-  child.on('exit', (code) => ready.reject(new Error(`the engine left with code ${code}`)))
-  const event = await ready.promise
-  const mqttPort = Number(event.mqtt.split(':').at(-1))
-  const storeUrl = `http://${event.store}/`
-  return {
-    process: child,
-    pid: Number(event.pid),
-    mqttPort,
-    storeUrl,
-    metricsUrl: `http://${event.http}/metrics`,
-  }
-}
-
-async function stopEngine(engine: Engine): Promise<void> {
-  if (engine.process.exitCode !== null) return
-  engine.process.kill('SIGTERM')
-  await once(engine.process, 'exit')
-}
-
 /** Publishes and waits until all rows can be queried. Seconds are from the first write to the last row. */
-async function publish(engine: Engine, messages: number): Promise<{ run: LoadRun; rowSeconds: number }> {
+async function publish(
+  engine: EngineUnderTest,
+  messages: number,
+): Promise<{ run: LoadRun; rowSeconds: number }> {
   const startMs = performance.now()
   const address = { host: '127.0.0.1', port: engine.mqttPort }
   const devices = Math.min(DEVICES, messages)
@@ -135,7 +95,7 @@ function cpuMeasures(before: CpuTimes, after: CpuTimes, gatewayNs: number, readi
 }
 
 /** CPU time of the gateway thread as /metrics has it, at most a second old. */
-async function gatewayCpuNs(engine: Engine): Promise<number> {
+async function gatewayCpuNs(engine: EngineUnderTest): Promise<number> {
   const text = await (await fetch(engine.metricsUrl)).text()
   const line = /^millrace_thread_cpu_seconds_total\{thread="gateway 0"\} (\S+)$/m.exec(text)
   return Number(line?.[1] ?? 0) * 1e9
@@ -143,10 +103,8 @@ async function gatewayCpuNs(engine: Engine): Promise<number> {
 
 async function run(size: BenchSize): Promise<Measure[]> {
   const messages = size === 'full' ? 1_000_000 : 5_000
-  const dataPath = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
-  let engine: Engine | null = null
+  const engine = await startEngine()
   try {
-    engine = await startEngine(dataPath)
     if (size === 'full') await publish(engine, 200_000)
     if (size === 'full') await sleep(SETTLE_MS)
     const before = readCpuTimes(engine.pid)
@@ -164,8 +122,7 @@ async function run(size: BenchSize): Promise<Measure[]> {
       { name: 'CPU, load generator', value: report.cpuUsPerMessage / SHAPE.metrics, unit: 'us/reading' },
     ]
   } finally {
-    if (engine !== null) await stopEngine(engine)
-    rmSync(dataPath, { recursive: true, force: true })
+    await stopEngine(engine)
   }
 }
 

@@ -18,10 +18,10 @@
 import { crc32 } from 'node:zlib'
 import { RecordViews } from './record.ts'
 
-export const JOURNAL_FORMAT_VERSION = 1
+const JOURNAL_FORMAT_VERSION = 1
 export const SEGMENT_HEADER_SIZE_BYTES = 64
 export const BATCH_HEADER_SIZE_BYTES = 48
-export const STORE_ID_SIZE_BYTES = 16
+const STORE_ID_SIZE_BYTES = 16
 
 const SEGMENT_MAGIC = 0x4753524d
 const BATCH_MAGIC = 0x5442524d

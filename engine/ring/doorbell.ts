@@ -8,7 +8,7 @@
  *        0  i32   1 while the owner sleeps or is about to
  */
 
-export const DOORBELL_SIZE_BYTES = 128
+const DOORBELL_SIZE_BYTES = 128
 
 export class Doorbell {
   #word: Int32Array

@@ -22,8 +22,8 @@ const TAIL_WORD = 0
 const DURABLE_WORD = 128 / 4
 const DATA_OFFSET = 256
 
-export const RING_SIZE_BYTES_MIN = 1 << 16
-export const RING_SIZE_BYTES_MAX = 1 << 30
+const RING_SIZE_BYTES_MIN = 1 << 16
+const RING_SIZE_BYTES_MAX = 1 << 30
 
 /** Memory for a ring of `sizeBytes` of records: a power of two between RING_SIZE_BYTES_MIN and _MAX. */
 export function createRing(sizeBytes: number): SharedArrayBuffer {
@@ -37,7 +37,7 @@ export function createRing(sizeBytes: number): SharedArrayBuffer {
 }
 
 /** The largest record a ring takes: a quarter of it, so that a pad never starves the ring. */
-export function ringRecordSizeMax(memory: SharedArrayBuffer): number {
+function ringRecordSizeMax(memory: SharedArrayBuffer): number {
   return (memory.byteLength - DATA_OFFSET) >>> 2
 }
 

@@ -1,0 +1,53 @@
+/** For benches: an engine as its users start it. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+export interface EngineUnderTest {
+  process: ChildProcess
+  dataPath: string
+  pid: number
+  mqttPort: number
+  storeUrl: string
+  metricsUrl: string
+}
+
+/** On free ports, with data of its own. */
+export async function startEngine(): Promise<EngineUnderTest> {
+  const dataPath = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
+  const cli = join(import.meta.dirname, '..', 'engine', 'cli.ts')
+  const listeners = ['--mqtt', '--ws', '--http', '--store'].flatMap((name) => [name, '127.0.0.1:0'])
+  const child = spawn(process.execPath, [cli, 'start', '--json', '--data', dataPath, ...listeners], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const lines = createInterface({ input: child.stdout })
+  const ready = Promise.withResolvers<Record<string, string>>()
+  lines.on('line', (line) => {
+    const event = JSON.parse(line)
+    if (event.event === 'ready') ready.resolve(event)
+  })
+  child.on('exit', (code) => ready.reject(new Error(`the engine left with code ${code}`)))
+  const event = await ready.promise
+  const mqttPort = Number(event.mqtt.split(':').at(-1))
+  const storeUrl = `http://${event.store}/`
+  return {
+    process: child,
+    dataPath,
+    pid: Number(event.pid),
+    mqttPort,
+    storeUrl,
+    metricsUrl: `http://${event.http}/metrics`,
+  }
+}
+
+/** Drains it and removes its data. */
+export async function stopEngine(engine: EngineUnderTest): Promise<void> {
+  if (engine.process.exitCode === null) {
+    engine.process.kill('SIGTERM')
+    await once(engine.process, 'exit')
+  }
+  rmSync(engine.dataPath, { recursive: true, force: true })
+}
