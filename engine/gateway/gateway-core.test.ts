@@ -224,6 +224,14 @@ describe('acknowledgements', () => {
   })
 })
 
+test('3.1.1: messages that need no sync do not wait for one when there are more than the bound', () => {
+  const harness = makeHarness({ limits: { receiveMaximum: 10 } })
+  const client = harness.connect()
+  client.send(...Array.from({ length: 35 }, (_, i) => publishPacket('no/stream', 'x', i + 1)))
+  expect(packetIds(client)).toEqual(Array.from({ length: 35 }, (_, i) => i + 1))
+  expect(client.transport.isPaused).toBe(false)
+})
+
 describe('a full ring', () => {
   test('pauses those who write to it and loses nothing', () => {
     const random = new Prng(SEED)

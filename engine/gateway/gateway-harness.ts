@@ -87,7 +87,6 @@ export class KeepingShard {
 
 /** A socket in memory. `isStuck` makes it keep what is written, as when the peer does not read. */
 export class MemoryTransport implements Transport {
-  canPause = true
   isStuck = false
   isPaused = false
   closeCode: number | null = null

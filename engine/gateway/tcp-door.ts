@@ -120,7 +120,6 @@ interface TransportOwner {
 }
 
 class TcpTransport implements Transport {
-  readonly canPause = true
   #owner: TransportOwner
   #socket: Socket | null = null
   #isClosing = false

@@ -3,14 +3,13 @@
  * `receive`, `drained` and `closed` on the connection; the connection calls these.
  */
 export interface Transport {
-  /** False for a WebSocket, whose reading cannot be stopped: what arrives while paused is then held by the connection. */
-  readonly canPause: boolean
   /** Bytes written that the peer has not taken. When they come back to 0, `drained` is called. */
   readonly bufferedBytes: number
   /** Sends. True when the memory of `bytes` is free again; false when the transport keeps it, for good. */
   write(bytes: Uint8Array): boolean
   /** Sends what was written as far as the peer takes it soon, then closes; `code` is for WebSockets. */
   close(code?: number): void
+  /** Stops reading. A WebSocket cannot: what arrives meanwhile is held by the connection, within bounds. */
   pause(): void
   resume(): void
 }

@@ -169,7 +169,6 @@ export class WebSocketListenError extends Error {
 
 /** uWebSockets.js copies what it is given, and must not be called once a socket is closed. */
 class WebSocketTransport implements Transport, IngestTransport {
-  readonly canPause = false
   #socket: uWS.WebSocket<unknown> | null
 
   constructor(socket: uWS.WebSocket<unknown>) {

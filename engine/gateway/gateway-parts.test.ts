@@ -1,0 +1,187 @@
+import { describe, expect, test } from 'vitest'
+import { Prng } from '../../base/prng.ts'
+import { AckQueue, NO_SHARD } from './ack-queue.ts'
+import { Message } from './delivery.ts'
+import { Fifo } from './fifo.ts'
+import { Outbox } from './outbox.ts'
+import { TopicRoute, TopicRouter } from './topic-router.ts'
+import { isOriginAllowed } from './web-origin.ts'
+
+const SEED = Number(process.env.SEED ?? 11)
+
+test('a Fifo is an array, only cheaper', () => {
+  const random = new Prng(SEED)
+  const fifo = new Fifo<number>()
+  const array: number[] = []
+  for (let step = 0; step < 50_000; step++) {
+    // Long runs, so that the queue grows over its bound for moving and comes back to nothing.
+    if (random.between(0, 9) < (step % 10_000 < 5000 ? 7 : 3)) {
+      fifo.push(step)
+      array.push(step)
+    } else {
+      expect(fifo.peek()).toBe(array[0])
+      expect(fifo.shift()).toBe(array.shift())
+    }
+    expect(fifo.count).toBe(array.length)
+  }
+})
+
+describe('AckQueue', () => {
+  test('gives out what an array would, in pieces of any size', () => {
+    const random = new Prng(SEED)
+    const queue = new AckQueue()
+    const model: { end: number; shard: number; packetId: number }[] = []
+    const durable = Int32Array.of(0x7fffff00, -5, 0) // the first two wrap on the way
+    const ends = [...durable]
+    let packetId = 0
+    for (let step = 0; step < 3000; step++) {
+      for (let i = random.between(0, 20); i > 0; i--) {
+        const shard = [0, 1, 2, NO_SHARD][random.between(0, 3)]
+        if (shard !== NO_SHARD) ends[shard] = (ends[shard] + random.between(8, 500)) | 0
+        packetId = (packetId % 65_535) + 1
+        const end = shard === NO_SHARD ? 0 : ends[shard]
+        queue.push(end, packetId, shard, step)
+        model.push({ end, shard, packetId })
+      }
+      const moved = random.between(0, 2)
+      const gap = (ends[moved] - durable[moved]) | 0
+      durable[moved] = (durable[moved] + random.between(0, gap)) | 0
+      const out = new Uint8Array(random.between(1, 30) * 4)
+      let recorded = 0
+      const size = queue.take(durable, out, { record: (_, count) => (recorded += count) })
+      const expected: number[] = []
+      while (expected.length < out.length && model.length > 0) {
+        const { end, shard, packetId } = model[0]
+        if (shard !== NO_SHARD && ((durable[shard] - end) | 0) < 0) break
+        expected.push(0x40, 2, packetId >> 8, packetId & 255)
+        model.shift()
+      }
+      expect([...out.subarray(0, size)], `SEED=${SEED}`).toEqual(expected)
+      expect(recorded).toBe(size / 4)
+      expect(queue.count).toBe(model.length)
+    }
+  })
+})
+
+describe('Outbox', () => {
+  function messageOf(payload: string, qos: number): Message {
+    const message = new Message()
+    message.topic = Buffer.from('t')
+    message.topicEnd = 1
+    message.bytes = Buffer.from(payload)
+    message.payloadEnd = payload.length
+    message.qos = qos
+    return message
+  }
+
+  test('keeps order, window and bounds, whatever comes and goes', () => {
+    const random = new Prng(SEED)
+    const bounds = { countMax: 40, sizeBytesMax: 20_000, windowMax: 5, packetSizeBytesMax: 0 }
+    const outbox = new Outbox(4, bounds)
+    const delivery = { qos: 1, isRetainKept: false, identifiers: [] } as unknown as Parameters<
+      Outbox['push']
+    >[1]
+    const model: { payload: string; qos: number }[] = []
+    const unacknowledged: number[] = []
+    for (let step = 0; step < 20_000; step++) {
+      const action = random.between(0, 3)
+      if (action < 2) {
+        const qos = random.between(0, 1)
+        const payload = `${step}:`.padEnd(random.between(0, 40) ** 2, 'x')
+        const size = 5 + payload.length + qos * 2 + (5 + payload.length > 127 ? 1 : 0)
+        const isTaken = outbox.push(messageOf(payload, qos), delivery)
+        const hasRoom = model.length < bounds.countMax && outbox.sizeBytes <= bounds.sizeBytesMax
+        if (isTaken) model.push({ payload, qos })
+        else
+          expect(model.length === bounds.countMax || outbox.sizeBytes + size > bounds.sizeBytesMax - 2).toBe(
+            true,
+          )
+        expect(hasRoom || !isTaken).toBe(true)
+      } else if (action === 2) {
+        let run = outbox.takeRun() ?? new Uint8Array(0)
+        while (run.length > 0) {
+          const { payload, qos } = model.shift()!
+          const bodyAt = run[1] < 128 ? 2 : 3
+          const bodySize = run[1] < 128 ? run[1] : (run[1] & 127) + run[2] * 128
+          expect(run[0], `SEED=${SEED}`).toBe(0x30 | (qos << 1))
+          if (qos === 1) unacknowledged.push((run[bodyAt + 3] << 8) | run[bodyAt + 4])
+          const got = Buffer.from(run.subarray(bodyAt + 3 + qos * 2, bodyAt + bodySize)).toString()
+          expect(got).toBe(payload)
+          run = run.subarray(bodyAt + bodySize)
+        }
+        expect(new Set(unacknowledged).size).toBe(unacknowledged.length)
+        expect(unacknowledged.length).toBeLessThanOrEqual(bounds.windowMax)
+        if (model.length > 0 && unacknowledged.length < bounds.windowMax)
+          expect(outbox.count).toBe(model.length)
+      } else if (unacknowledged.length > 0) {
+        const [packetId] = unacknowledged.splice(random.between(0, unacknowledged.length - 1), 1)
+        outbox.acknowledge(packetId)
+      }
+      expect(outbox.count).toBe(model.length)
+    }
+  })
+})
+
+describe('TopicRouter', () => {
+  const streams = [
+    { name: 'a', topic: 'devices/{device}/telemetry' },
+    { name: 'b', topic: 'plants/+/{device}' },
+    { name: 'c', topic: '{device}' },
+  ]
+
+  test.each([
+    ['devices/x/telemetry', 0, 'x'],
+    ['devices/é/telemetry', 0, 'é'],
+    ['plants//x', 1, 'x'],
+    ['plants/1/x', 1, 'x'],
+    ['x', 2, 'x'],
+    ['devices', 2, 'devices'],
+    [`devices/${'d'.repeat(128)}/telemetry`, 0, 'd'.repeat(128)],
+    [`devices/${'d'.repeat(129)}/telemetry`, -1, ''],
+    ['devices//telemetry', -1, ''],
+    ['devices/x/telemetry/', -1, ''],
+    ['devices/x/telemetr', -1, ''],
+    ['devices/x/telemetryy', -1, ''],
+    ['plants/1/x/y', -1, ''],
+    ['plants/1/', -1, ''],
+    ['/x', -1, ''],
+    ['device/x/telemetry', -1, ''],
+  ])('%s goes to stream %i, device %j', (topic, stream, device) => {
+    const bytes = Buffer.from(`noise${topic}noise`)
+    const route = new TopicRoute()
+    route.setTopic(bytes, 5, bytes.length - 5)
+    new TopicRouter(streams, 3).resolve(route)
+    expect(route.isMatched ? route.stream : -1).toBe(stream)
+    if (stream < 0) return
+    const start = route.deviceStart
+    expect(Buffer.from(route.topic.slice(start, start + route.deviceSize)).toString()).toBe(device)
+    expect(route.shard).toBe(route.deviceHash % 3)
+  })
+
+  test('makes the topic of a device that came without one', () => {
+    const router = new TopicRouter(streams, 1)
+    const topicOf = (stream: number, device: string): string | null => {
+      const route = router.routeOf(stream, device)
+      return route === null ? null : Buffer.from(route.topic.slice(0, route.topicSize)).toString()
+    }
+    expect(topicOf(0, 'x')).toBe('devices/x/telemetry')
+    expect(topicOf(1, 'x')).toBe('plants/-/x')
+    for (const device of ['', 'a/b', '+', '#', 'a\u0000', 'd'.repeat(129)])
+      expect(topicOf(0, device)).toBe(null)
+  })
+})
+
+test.each([
+  ['', '127.0.0.1:8083', true],
+  ['http://127.0.0.1:8080', '127.0.0.1:8083', true],
+  ['http://localhost:8080', 'localhost:8083', true],
+  ['http://[::1]:8080', '[::1]:8083', true],
+  ['http://192.168.1.5', '192.168.1.5:8083', true],
+  ['http://localhost', '127.0.0.1:8083', false],
+  ['https://elsewhere.example', '127.0.0.1:8083', false],
+  ['https://rebound.example', 'rebound.example:8083', false],
+  ['null', '127.0.0.1:8083', false],
+  ['http://127.0.0.1:8080', '', false],
+])('Origin %j for Host %j: %s', (origin, host, isAllowed) => {
+  expect(isOriginAllowed(origin, host)).toBe(isAllowed)
+})
