@@ -14,7 +14,7 @@ import type { Readable } from 'node:stream'
 import { Session } from 'chdb'
 import { DATABASE } from './columns.ts'
 import type { EngineLimits } from './engine-config.ts'
-import { faultOf } from './errors.ts'
+import { ClickHouseFault, faultOf } from './errors.ts'
 import { forbiddenTableFunctions, type ReadQuery } from './query-guard.ts'
 import { Semaphore } from './semaphore.ts'
 import { quoteName, quoteString } from './sql-tokens.ts'
@@ -39,7 +39,7 @@ export interface QueryContext {
   readonly format: string
   /** Set in this order, all at once; the caller has checked the names. */
   readonly settings: ReadonlyMap<string, string>
-  /** Values of `{name:Type}` placeholders, unescaped. */
+  /** Values of `{name:Type}` placeholders in TabSeparated's escaping, as the engine takes them. */
   readonly params: ReadonlyMap<string, string>
 }
 
@@ -125,10 +125,14 @@ export class ChdbEngine {
     // Found by its tag, for by the time it is looked for its pipe may serve the next query.
     const tag = `/* reader ${++this.#readCount} */`
     const target = `INTO OUTFILE ${quoteString(pipe)} TRUNCATE FORMAT ${query.format ?? context.format}`
-    const done = runOnce(session, `${query.head} ${target} ${query.tail} ${tag}`).finally(() => {
-      closeSync(writeEnd)
-      session.close()
-    })
+    const done = runOnce(session, `${query.text} ${target} ${tag}`)
+      .catch((fault: ClickHouseFault) => {
+        throw new ClickHouseFault(fault.exceptionCode, withoutOurs(fault.message))
+      })
+      .finally(() => {
+        closeSync(writeEnd)
+        session.close()
+      })
     // Not before the reader is gone too: a next query's ends would keep this one's from seeing the end.
     const closed = new Promise((resolve) => output.once('close', resolve))
     void Promise.allSettled([done, closed]).then(giveBack)
@@ -178,6 +182,11 @@ async function runOnce(session: Session, sql: string): Promise<QueryStats> {
 
 function statsOf(result: { rowsRead: number; bytesRead: number; elapsed: number }): QueryStats {
   return { rowsRead: result.rowsRead, bytesRead: result.bytesRead, elapsedSeconds: result.elapsed }
+}
+
+/** An engine's words without the part of the query that the reader did not write. */
+function withoutOurs(message: string): string {
+  return message.replaceAll(/ INTO OUTFILE '[^']*('( TRUNCATE( FORMAT \w+)?)?|$)| \/\* reader \d+ \*\//g, '')
 }
 
 function makePipes(directory: string, count: number): string[] {

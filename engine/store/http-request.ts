@@ -16,7 +16,7 @@ export interface StoreRequest {
   readonly query: string
   readonly database: string | null
   readonly defaultFormat: string
-  /** Values of placeholders, unescaped. */
+  /** Values of placeholders, in TabSeparated's escaping. */
   readonly placeholders: ReadonlyMap<string, string>
   /** Every other parameter: what ClickHouse takes for a setting. */
   readonly settings: ReadonlyMap<string, string>
@@ -51,7 +51,7 @@ export function parseRequest(message: IncomingMessage): StoreRequest {
   for (const [name, value] of params) {
     if (name.startsWith('param_')) {
       if (!PLACEHOLDER.test(name.slice(6))) throw badArgument(`parameter name '${name.slice(0, 80)}'`)
-      placeholders.set(name.slice(6), unescapeTsv(value))
+      placeholders.set(name.slice(6), value)
     } else if (!PROTOCOL_PARAMS.has(name)) {
       settings.set(name, value)
     }
@@ -117,18 +117,4 @@ function badArgument(what: string): ClickHouseFault {
 function header(message: IncomingMessage, name: string): string | undefined {
   const value = message.headers[name]
   return typeof value === 'string' ? value : undefined
-}
-
-const TSV_ESCAPES: Readonly<Record<string, string>> = {
-  b: '\b',
-  f: '\f',
-  r: '\r',
-  n: '\n',
-  t: '\t',
-  0: '\0',
-}
-
-/** Placeholder values travel in the escaping of TabSeparated. */
-function unescapeTsv(value: string): string {
-  return value.replace(/\\([\s\S])/g, (_, escaped: string) => TSV_ESCAPES[escaped] ?? escaped)
 }

@@ -2,18 +2,18 @@
  * What an analyst may send: one statement that only reads, with no way out of the database. The engine itself refuses
  * the most of it (its one user has no grant on files, networks or other databases, and the session is read-only); the rules
  * here close what it leaves open in a process of its own: INTO OUTFILE, the scalar function `file`, KILL of other
- * sessions' queries, several statements in one, and the system tables that tell about the machine.
+ * sessions' queries, several statements in one, the system tables that tell about the machine, and SETTINGS in a subquery,
+ * which may even lift `readonly`. Table functions that take a structure are closed too, for a column of it may be an
+ * `ALIAS file(...)`, put together at run time.
  */
 import { ClickHouseFault, EXCEPTION_CODE } from './errors.ts'
 import { isWord, type SqlToken, tokenizeSql } from './sql-tokens.ts'
 
-/** A query in three parts, so that its output can be directed elsewhere: `head` [FORMAT format] `tail`. */
+/** A query without its format, so that its output can be directed elsewhere. */
 export interface ReadQuery {
-  readonly head: string
+  readonly text: string
   /** The format the query names itself, or null. */
   readonly format: string | null
-  /** A SETTINGS clause after the format, or empty. */
-  readonly tail: string
 }
 
 const WRITING_WORDS = new Set(
@@ -21,11 +21,9 @@ const WRITING_WORDS = new Set(
 )
 const READING_WORDS = new Set(['SELECT', 'WITH', 'FROM', 'SHOW', 'DESCRIBE', 'DESC', 'EXISTS', 'EXPLAIN'])
 
-/** Table functions that make rows of their own and touch nothing else. */
+/** Table functions that make rows of their own and touch nothing else; `format` has its own rule. */
 const HARMLESS_TABLE_FUNCTIONS = new Set(
-  'format generaterandom generateseries generate_series null numbers numbers_mt primes values view zeros zeros_mt'.split(
-    ' ',
-  ),
+  'format generateseries generate_series numbers numbers_mt primes view zeros zeros_mt'.split(' '),
 )
 
 /** Functions that read files, load models or tell paths; refused as a name in any place, for `APPLY f` calls them too. */
@@ -75,6 +73,7 @@ export function guardReadQuery(
   if (isWord(tokens[0], 'SHOW') && tokens.some((token) => isWord(token, 'PROCESSLIST'))) {
     throw denied('the list of running queries')
   }
+  for (let at = 0; at < tokens.length; at++) checkSettings(tokens, at)
   checkNames(tokens, forbiddenCalls, placeholders)
   return cutAtFormat(text, tokens)
 }
@@ -120,11 +119,48 @@ function checkNames(
     if (FORBIDDEN_NAMES.has(name)) throw denied(`the name '${token.value}'`)
     if (isWord(token, 'OUTFILE') || isWord(token, 'INFILE')) throw denied(token.text)
     const next = tokens[i + 1]?.text
-    if (next === '(' && forbiddenCalls.has(name)) throw denied(`the function '${token.value}'`)
+    if (next === '(' && isForbiddenCall(tokens, i, forbiddenCalls))
+      throw denied(`the function '${token.value}'`)
     if (next !== '.' || name !== 'system') continue
     const table = tokens[i + 2]?.value ?? ''
     if (!READABLE_SYSTEM_TABLES.has(table)) throw denied(`the table 'system.${table}'`)
   }
+}
+
+function isForbiddenCall(
+  tokens: readonly SqlToken[],
+  at: number,
+  forbiddenCalls: ReadonlySet<string>,
+): boolean {
+  const name = tokens[at].value.toLowerCase()
+  if (name === 'format') {
+    // The scalar function has a pattern with places to fill in; the table function reads rows of any structure.
+    const argument = tokens[at + 2]
+    return !(argument?.kind === 'string' && argument.value.includes('{'))
+  }
+  // After the table or the columns of an INSERT it is the clause.
+  if (name === 'values' && isWord(tokens[at], 'VALUES') && at > 0 && endsOperand(tokens[at - 1])) return false
+  return forbiddenCalls.has(name)
+}
+
+/** What may follow a column called `settings`; anything else makes it a clause. */
+const AFTER_NAME = new Set(
+  (
+    'AND AS ASC BETWEEN DESC FINAL FORMAT FROM GLOBAL GROUP HAVING ILIKE IN IS JOIN LIKE LIMIT NOT OFFSET OR ORDER ' +
+    'PREWHERE UNION WHERE'
+  ).split(' '),
+)
+
+function checkSettings(tokens: readonly SqlToken[], at: number): void {
+  const next = tokens[at + 1]
+  if (!isWord(tokens[at], 'SETTINGS') || (next?.kind !== 'word' && next?.kind !== 'identifier')) return
+  const isColumn =
+    tokens[at - 1]?.text === '.' || (next.kind === 'word' && AFTER_NAME.has(next.text.toUpperCase()))
+  if (isColumn && tokens[at + 2]?.text !== '=') return
+  throw new ClickHouseFault(
+    EXCEPTION_CODE.READONLY,
+    'Cannot modify settings in a query in readonly mode: give those of its output in the URL. (READONLY)',
+  )
 }
 
 /** A semicolon begins another statement; a brace a placeholder, and one of type Identifier becomes a name. */
@@ -138,7 +174,8 @@ function checkSign(tokens: readonly SqlToken[], at: number, placeholders: Readon
   const [brace, name, colon, type] = tokens.slice(at, at + 4)
   if (brace.text !== '{' || colon?.text !== ':' || type?.value.toLowerCase() !== 'identifier') return
   const value = placeholders.get(name.value) ?? ''
-  if (/system/i.test(value) || FORBIDDEN_NAMES.has(value.toLowerCase())) throw denied(`the name '${value}'`)
+  if (/system|\\/i.test(value) || FORBIDDEN_NAMES.has(value.toLowerCase()))
+    throw denied(`the name '${value}'`)
 }
 
 function denied(what: string): ClickHouseFault {
@@ -157,23 +194,13 @@ const BEFORE_EXPRESSION = new Set(
   ).split(' '),
 )
 
-/** Finds `FORMAT name [SETTINGS ...]` at the end of the statement, outside of all brackets. */
+/** Finds `FORMAT name` at the end of the statement. */
 function cutAtFormat(text: string, tokens: readonly SqlToken[]): ReadQuery {
-  const end = tokens[tokens.length - 1].end
-  let depth = 0
-  for (let i = 0; i < tokens.length - 1; i++) {
-    const token = tokens[i]
-    if (token.kind === 'sign') depth += '([{'.includes(token.text) ? 1 : ')]}'.includes(token.text) ? -1 : 0
-    if (i === 0 || depth !== 0 || !isWord(token, 'FORMAT') || tokens[i + 1].kind !== 'word') continue
-    const after = tokens[i + 2]
-    if ((after !== undefined && !isWord(after, 'SETTINGS')) || !endsOperand(tokens[i - 1])) continue
-    return {
-      head: text.slice(0, tokens[i - 1].end),
-      format: tokens[i + 1].text,
-      tail: after === undefined ? '' : text.slice(after.start, end),
-    }
+  const [before, format, name] = tokens.slice(-3)
+  if (tokens.length > 2 && isWord(format, 'FORMAT') && name.kind === 'word' && endsOperand(before)) {
+    return { text: text.slice(0, before.end), format: name.text }
   }
-  return { head: text.slice(0, end), format: null, tail: '' }
+  return { text: text.slice(0, tokens[tokens.length - 1].end), format: null }
 }
 
 function endsOperand(token: SqlToken): boolean {

@@ -281,9 +281,7 @@ describe('a store that runs alone', () => {
 
   test('writable for everybody is refused', async () => {
     const listen = { host: '0.0.0.0', port: 0 }
-    const fault = await startFault(() =>
-      runStore({ directory: 'never-made', listen, writable: true }),
-    )
+    const fault = await startFault(() => runStore({ directory: 'never-made', listen, writable: true }))
     expect(fault.code).toBe('LISTEN_REFUSED')
     expect(fault.message).toMatch(/needs a password: set MILLRACE_STORE_PASSWORD/)
   })
