@@ -13,7 +13,7 @@ import { Outbox, type OutboxBounds } from './outbox.ts'
 import { TOPIC_SIZE_BYTES_MAX } from './topic-router.ts'
 import type { Transport } from './transport.ts'
 
-export const SUBSCRIPTIONS_PER_CONNECTION_MAX = 1000
+const SUBSCRIPTIONS_PER_CONNECTION_MAX = 1000
 
 export class ClientSubscriber implements Subscriber {
   readonly isPeer = false

@@ -2,6 +2,7 @@
  * What all connections of one gateway share. Owner: the gateway's thread. Time stands still within one read or step: it is
  * read by `setTime` and by nobody else.
  */
+import { assert } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { RECORD_HEADER_SIZE_BYTES } from '../../codecs/journal/record.ts'
 import { AckFields } from '../../codecs/mqtt/ack.ts'
@@ -9,12 +10,13 @@ import { Frames } from '../../codecs/mqtt/frame.ts'
 import { PublishFields } from '../../codecs/mqtt/publish.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
+import { NO_SHARD } from './ack-queue.ts'
 import type { CloseReason } from './close-reason.ts'
 import { Exchange } from './exchange.ts'
 import { GatewayCounters } from './gateway-counters.ts'
 import type { PeerOptions } from './peer-link.ts'
 import { type LaneUser, ShardLane } from './shard-lane.ts'
-import { TopicRouter } from './topic-router.ts'
+import { TOPIC_SIZE_BYTES_MAX, TopicRouter } from './topic-router.ts'
 
 const FRAMES_PER_CUT = 256
 const ACK_BUFFER_SIZE_BYTES = 16 << 10
@@ -84,6 +86,7 @@ export class GatewayContext {
     this.exchange = new Exchange(options.peers, this.counters)
     this.setTime()
     this.startMs = this.nowMs
+    assert(options.rings.length < NO_SHARD, 'shards are counted in a byte')
     const durable = new Int32Array(options.rings.length)
     this.durable = durable
     this.lanes = options.rings.map(
@@ -91,9 +94,10 @@ export class GatewayContext {
     )
     this.router = new TopicRouter(options.streams, options.rings.length)
     const recordSizeMax = Math.min(...this.lanes.map((lane) => lane.producer.recordSizeMax))
+    // A record may name a topic that its packet only gave by an alias.
     this.packetSizeBytesMax = Math.min(
       options.limits.packetSizeBytesMax,
-      recordSizeMax - RECORD_HEADER_SIZE_BYTES,
+      recordSizeMax - RECORD_HEADER_SIZE_BYTES - TOPIC_SIZE_BYTES_MAX,
     )
   }
 

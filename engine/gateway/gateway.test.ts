@@ -4,12 +4,26 @@ import { decode, encode } from '@msgpack/msgpack'
 import mqtt from 'mqtt'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../base/clock.ts'
+import { hashBytes } from '../../base/hash.ts'
+import { Doorbell } from '../ring/doorbell.ts'
 import { type GatewayReport, startGateway } from './gateway.ts'
+import { Gateway } from './gateway-core.ts'
 import { connectPacket, encode as encodePackets, publishPacket } from './gateway-harness.ts'
 import { canShareReadBuffer } from './shared-read-buffer.ts'
-import { openSocket, plainSetup, type RunningGateway, runGateway, until } from './socket-harness.ts'
+import {
+  keepRecords,
+  openSocket,
+  plainSetup,
+  type RunningGateway,
+  runGateway,
+  until,
+} from './socket-harness.ts'
+import { TcpDoor } from './tcp-door.ts'
 
 const TOPIC = 'devices/a/telemetry'
+const PUBLISHER = 'mosquitto_pub'
+/** By lines, or its output would wait for its end. */
+const SUBSCRIBER = ['stdbuf', '-oL', 'mosquitto_sub']
 
 interface Closed {
   code: number
@@ -24,7 +38,7 @@ afterEach(() => running.stop())
 
 function hasMosquitto(): boolean {
   try {
-    execFileSync('mosquitto_pub', ['--version'], { stdio: 'ignore' })
+    execFileSync(PUBLISHER, ['--version'], { stdio: 'ignore' })
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return true // it knows no --version, but it is there
@@ -67,9 +81,8 @@ describe.each(['tcp', 'ws'] as const)('MQTT.js over %s', (scheme) => {
 describe.skipIf(!hasMosquitto())('mosquitto', () => {
   test.each(['311', '5'])('mosquitto_pub and mosquitto_sub (MQTT %s)', async (version) => {
     const at = ['-h', '127.0.0.1', '-p', String(running.mqttPort), '-V', version, '-q', '1']
-    const subscriber = spawn('stdbuf', [
-      '-oL',
-      'mosquitto_sub',
+    const subscriber = spawn(SUBSCRIBER[0], [
+      ...SUBSCRIBER.slice(1),
       ...at,
       '-t',
       'devices/#',
@@ -87,7 +100,7 @@ describe.skipIf(!hasMosquitto())('mosquitto', () => {
     const publish = (payload: string): Promise<unknown> =>
       new Promise((resolve, reject) => {
         const args = [...at, '-t', TOPIC, '-m', payload]
-        execFile('mosquitto_pub', args, (error, stdout) => (error === null ? resolve(stdout) : reject(error)))
+        execFile(PUBLISHER, args, (error, stdout) => (error === null ? resolve(stdout) : reject(error)))
       })
     await publish('{"t":1}')
     await publish('{"t":2}')
@@ -120,7 +133,7 @@ describe('the plain WebSocket door', () => {
   }
 
   test('stores the data of JSON and MessagePack frames, and acknowledges the last', async () => {
-    const { socket, heard, closed } = await open('/ingest/d%C3%A9vice%201?session=s1&stream=telemetry')
+    const { socket, heard, closed } = await open('/ingest/d%C3%A9vice%201?session=100%25&stream=telemetry')
     running.isDiskStuck = true
     for (let seq = 10; seq <= 200; seq += 10) socket.send(`{"data": {"t": ${seq}}, "seq": ${seq}}`)
     await until(() => running.control.status().recordsWritten === 20, 'the frames')
@@ -277,6 +290,33 @@ describe('bad input on real sockets', () => {
     }
     taken.close()
   })
+})
+
+test('without the shared buffer the door reads by events, with the same result', async () => {
+  const setup = plainSetup()
+  const keeper = keepRecords(setup, () => false)
+  const gateway = new Gateway({
+    ...setup,
+    shardBells: setup.shardBells.map((memory) => new Doorbell(memory)),
+    clock: systemClock,
+    elapsedUs: () => performance.now() * 1000,
+    takeNumber: () => 1,
+    peers: [],
+  })
+  const door = new TcpDoor(gateway)
+  const { port } = await door.listen({ host: '127.0.0.1', port: 0 }, false)
+  const timer = setInterval(() => gateway.step(), 1)
+  const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0 })
+  const payloads = Array.from({ length: 300 }, (_, i) =>
+    JSON.stringify({ i, fill: 'x'.repeat((i * 997) % 40_000) }),
+  )
+  await Promise.all(payloads.map((payload) => client.publishAsync(TOPIC, payload, { qos: 1 })))
+  await client.endAsync()
+  clearInterval(timer)
+  keeper.stop()
+  door.stopAccepting()
+  door.destroyAll()
+  expect(keeper.records.map(({ payload }) => payload)).toEqual(payloads)
 })
 
 test('this Node lets accepted sockets share a read buffer', async () => {

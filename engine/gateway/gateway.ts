@@ -62,6 +62,8 @@ export interface GatewayControl {
 }
 
 const STATUS_INTERVAL_MS = 1000
+/** For the sweep of a quiet gateway; a busy one is woken by its bell. */
+const STEP_INTERVAL_MS = 250
 const DRAIN_MS_MAX = 5000
 const DRAIN_LOOK_MS = 5
 
@@ -106,8 +108,8 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     bell.sleep(wake)
   }
 
-  const timer = setInterval(() => {
-    gateway.step()
+  const stepTimer = setInterval(() => gateway.step(), STEP_INTERVAL_MS)
+  const statusTimer = setInterval(() => {
     tcp?.sweep()
     report({ kind: 'status', ...gateway.status() })
   }, STATUS_INTERVAL_MS)
@@ -128,7 +130,8 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
   async function stop(): Promise<void> {
     if (isStopped) return
     isStopped = true
-    clearInterval(timer)
+    clearInterval(stepTimer)
+    clearInterval(statusTimer)
     gateway.endAll()
     tcp?.stopAccepting()
     tcp?.destroyAll()

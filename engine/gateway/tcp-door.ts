@@ -28,6 +28,14 @@ export class TcpDoor {
   /** Ended by us, the peer has not answered yet: since the last sweep, and since the one before it. */
   #lingering = new Set<TcpTransport>()
   #lingeringLong = new Set<TcpTransport>()
+  #owner: TransportOwner = {
+    left: (transport) => {
+      this.#open.delete(transport)
+      this.#lingering.delete(transport)
+      this.#lingeringLong.delete(transport)
+    },
+    lingers: (transport) => this.#lingering.add(transport),
+  }
 
   constructor(gateway: Gateway) {
     this.#gateway = gateway
@@ -73,15 +81,7 @@ export class TcpDoor {
   }
 
   #accept(accepted: Socket): void {
-    const door: TransportOwner = {
-      left: (transport) => {
-        this.#open.delete(transport)
-        this.#lingering.delete(transport)
-        this.#lingeringLong.delete(transport)
-      },
-      lingers: (transport) => this.#lingering.add(transport),
-    }
-    const transport = new TcpTransport(door)
+    const transport = new TcpTransport(this.#owner)
     const connection = this.#gateway.accept(transport)
     if (connection === null) {
       accepted.destroy()
@@ -94,8 +94,14 @@ export class TcpDoor {
 
   #readShared(accepted: Socket, transport: TcpTransport, connection: MqttConnection): void {
     const whole = this.#buffer
+    const handle = detachHandle(accepted)
+    if (handle === null) {
+      this.#open.delete(transport)
+      connection.closed()
+      return
+    }
     const socket = new Socket({
-      handle: detachHandle(accepted),
+      handle,
       onread: {
         buffer: whole.subarray(HEADROOM_SIZE_BYTES),
         callback: (sizeBytes: number) => {

@@ -9,7 +9,7 @@ import { isTopicNameValid } from '../../codecs/mqtt/topic.ts'
 import type { StreamConfig } from '../config.ts'
 import type { Delivery } from './delivery.ts'
 
-export const DEVICE_SIZE_BYTES_MAX = 128
+const DEVICE_SIZE_BYTES_MAX = 128
 /** Longer topics are refused: every connection keeps a few. */
 export const TOPIC_SIZE_BYTES_MAX = 4096
 

@@ -131,11 +131,11 @@ export class WebSocketDoor {
       ...this.#limits(),
       upgrade: (res, req, context) => {
         if (!isOriginAllowed(req.getHeader('origin'), req.getHeader('host'))) return refuseOrigin(res)
-        const session = decoded(req.getQuery('session') ?? '')
-        if (session === null || session === '' || Buffer.byteLength(session) > SESSION_SIZE_BYTES_MAX) {
+        const session = req.getQuery('session') ?? '' // decoded already, unlike the path
+        if (session === '' || Buffer.byteLength(session) > SESSION_SIZE_BYTES_MAX) {
           return refuse(res, '400 Bad Request', `?session= must have 1 to ${SESSION_SIZE_BYTES_MAX} bytes`)
         }
-        const streamName = decoded(req.getQuery('stream') ?? '')
+        const streamName = req.getQuery('stream') ?? ''
         const stream = streamName === '' ? 0 : this.#streams.findIndex(({ name }) => name === streamName)
         if (stream < 0) return refuse(res, '400 Bad Request', 'there is no such stream')
         const device = decoded(req.getParameter(0) ?? '')
@@ -163,7 +163,7 @@ export class WebSocketDoor {
   }
 }
 
-export class WebSocketListenError extends Error {
+class WebSocketListenError extends Error {
   readonly code = 'EADDRINUSE'
 }
 
