@@ -153,6 +153,7 @@ describe('the plain WebSocket door', () => {
       topic: 'devices/dévice 1/telemetry',
       sequence: 10,
     })
+    expect(first.clientHash).toBe(hashBytes(Buffer.from('100%'), 0, 4))
     expect(running.records[19].payload).toBe('{"t": 200}')
     expect(Buffer.from(running.records[20].payload).length).toBeGreaterThan(5)
     await until(() => running.control.status().connections === 0, 'the end of the connection')
