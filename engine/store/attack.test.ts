@@ -253,7 +253,7 @@ describe('exhausting', () => {
       ['SELECT count() FROM numbers(1000000000000) WHERE number % 7 = 1', ['159']],
       ['SELECT (SELECT count() FROM numbers(1000000000000) WHERE number % 7 = 1)', ['159']],
       ['SELECT sleepEachRow(0.5) FROM numbers(1000) SETTINGS max_block_size = 1', ['164']],
-      ['SELECT sleep(3) FROM numbers(10)', ['159', '160']],
+      ['SELECT sleepEachRow(0.05) FROM numbers(1000)', ['159', '160']],
       ['SELECT groupArray(number) FROM numbers(1000000000)', ['241']],
       ['SELECT number FROM numbers(1000000000) ORDER BY rand()', ['241']],
       ["SELECT repeat('x', 1000000000)", ['241', '131']],
