@@ -1,6 +1,7 @@
 /**
- * The envelope of a plain WebSocket frame: a map of exactly `seq` and `data`, in either order, as JSON or MessagePack. It is
- * cut by offsets; `data` is passed over, not parsed: what it holds is the payload decoder's affair. Owner: the gateway's thread.
+ * The envelope of a plain WebSocket frame: a map of exactly `seq` and `data`, in either order, as JSON or
+ * MessagePack. It is cut by offsets; `data` is passed over, not parsed: what it holds is the payload
+ * decoder's affair. Owner: the gateway's thread.
  */
 import { skipJsonValue, skipSpace } from './json-skip.ts'
 import { skipMsgpackValue } from './msgpack-skip.ts'
@@ -130,7 +131,10 @@ function afterMapOfTwo(bytes: Uint8Array, start: number, end: number): number {
   return hasTwo ? start + 5 : -1
 }
 
-/** `seq` or `data` as a string of any length format: its size times two, plus one for `seq`; -1 for anything else. */
+/**
+ * `seq` or `data` as a string of any length format: its size times two, plus one for `seq`; -1 for anything
+ * else.
+ */
 function readMsgpackKey(bytes: Uint8Array, start: number, end: number): number {
   let offset = start + 1
   let size = -1
@@ -154,7 +158,10 @@ const DATA = JSON_DATA.subarray(1, 5)
 
 const scratch = new DataView(new ArrayBuffer(8))
 
-/** Any integer format, or a float that is whole (how some encoders write large numbers). Offset after it, or -1. */
+/**
+ * Any integer format, or a float that is whole (how some encoders write large numbers). Offset after it, or
+ * -1.
+ */
 function readMsgpackSeq(bytes: Uint8Array, start: number, end: number, out: Envelope): number {
   const head = start < end ? bytes[start] : 0xc0
   if (head <= 0x7f) {

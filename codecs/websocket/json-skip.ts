@@ -1,4 +1,6 @@
-/** Finds where a JSON value ends, without judging what is inside it: strings and brackets are enough to tell. */
+/**
+ * Finds where a JSON value ends, without judging what is inside it: strings and brackets are enough to tell.
+ */
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c

@@ -1,4 +1,7 @@
-/** Finds where a MessagePack value ends, without building it. Containers are counted, not descended into: no depth to bound. */
+/**
+ * Finds where a MessagePack value ends, without building it. Containers are counted, not descended into: no
+ * depth to bound.
+ */
 
 /** Bytes behind the head that say a length, by head from 0xc4 on; 0 where there is none. */
 const LENGTH_SIZES = new Uint8Array(256)

@@ -1,7 +1,8 @@
 /**
- * What a connection still has to acknowledge, in the order of its PUBLISHes ([MQTT-4.6.0-2]): a message leaves when its
- * ring's durable position has reached it and everything before it has left. One owner: the gateway's thread.
- * Bounded by the receive maximum; the arrays grow by doubling and are made with the first QoS 1 message.
+ * What a connection still has to acknowledge, in the order of its PUBLISHes ([MQTT-4.6.0-2]): a message
+ * leaves when its ring's durable position has reached it and everything before it has left. One owner: the
+ * gateway's thread. Bounded by the receive maximum; the arrays grow by doubling and are made with the first
+ * QoS 1 message.
  */
 import { assert } from '../../base/assert.ts'
 import { writePuback } from '../../codecs/mqtt/ack.ts'
@@ -46,7 +47,10 @@ export class AckQueue {
     return shard === NO_SHARD || isReached(durable[shard], this.#ends[this.#head])
   }
 
-  /** Takes the messages that can leave, as many as `out` has room for, and writes their PUBACKs. Returns the bytes written. */
+  /**
+   * Takes the messages that can leave, as many as `out` has room for, and writes their PUBACKs. Returns the
+   * bytes written.
+   */
   // hot: per message
   take(durable: Int32Array, out: Uint8Array, latency: LatencySink): number {
     const ends = this.#ends

@@ -1,6 +1,6 @@
 /**
- * The subscribing half of an MQTT connection: its filters, and what waits to be sent to it. Made with the first SUBSCRIBE.
- * Owner: the gateway's thread.
+ * The subscribing half of an MQTT connection: its filters, and what waits to be sent to it. Made with the
+ * first SUBSCRIBE. Owner: the gateway's thread.
  */
 import { encodeSuback, encodeUnsuback } from '../../codecs/mqtt/answers.ts'
 import { type ProtocolVersion, ReasonCode } from '../../codecs/mqtt/packet.ts'

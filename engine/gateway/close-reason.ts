@@ -1,4 +1,7 @@
-/** Why a connection ended, as counted in `disconnectsByReason`; those that MQTT 5 has a code for carry its name. */
+/**
+ * Why a connection ended, as counted in `disconnectsByReason`; those that MQTT 5 has a code for carry its
+ * name.
+ */
 import { ReasonCode } from '../../codecs/mqtt/packet.ts'
 
 export interface CloseReason {

@@ -1,6 +1,7 @@
 /**
- * Decides about a CONNECT: what to answer, and under which identifier and bounds the connection goes on. Later issues put
- * authentication, wills and kept sessions here; now every user name is taken, wills are not published, no session is kept.
+ * Decides about a CONNECT: what to answer, and under which identifier and bounds the connection goes on.
+ * Later issues put authentication, wills and kept sessions here; now every user name is taken, wills are not
+ * published, no session is kept.
  */
 import { encodeConnack } from '../../codecs/mqtt/answers.ts'
 import { type ConnectPacket, connectVersion, readConnect } from '../../codecs/mqtt/connect.ts'

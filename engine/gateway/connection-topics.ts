@@ -1,4 +1,7 @@
-/** The topics of one connection: the last one it published to, and those it gave a number (MQTT 5). Owner: the gateway's thread. */
+/**
+ * The topics of one connection: the last one it published to, and those it gave a number (MQTT 5). Owner: the
+ * gateway's thread.
+ */
 import { ReasonCode } from '../../codecs/mqtt/packet.ts'
 import type { PublishFields } from '../../codecs/mqtt/publish.ts'
 import { isTopicNameValid } from '../../codecs/mqtt/topic.ts'

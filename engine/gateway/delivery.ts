@@ -46,7 +46,10 @@ export interface Delivery {
   identifiers: number[]
 }
 
-/** One delivery for each subscriber of `found`, with the highest QoS ([MQTT-3.3.4-2]), without what `publisher` must not hear. */
+/**
+ * One delivery for each subscriber of `found`, with the highest QoS ([MQTT-3.3.4-2]), without what
+ * `publisher` must not hear.
+ */
 export function planDeliveries(
   found: readonly Subscription[],
   publisher: Subscriber | null,

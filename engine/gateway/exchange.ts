@@ -1,7 +1,8 @@
 /**
- * Brings messages to subscribers: the index of all filters, of this gateway's connections and of the other gateways, and
- * what was matched for a topic. Owner: the gateway's thread. Invariant: a SUBACK leaves only when every other gateway
- * knows the filter, so that whoever has read it misses nothing that is published afterwards, anywhere.
+ * Brings messages to subscribers: the index of all filters, of this gateway's connections and of the other
+ * gateways, and what was matched for a topic. Owner: the gateway's thread. Invariant: a SUBACK leaves only
+ * when every other gateway knows the filter, so that whoever has read it misses nothing that is published
+ * afterwards, anywhere.
  */
 import { type Delivery, Message, planDeliveries, type Subscriber, type Subscription } from './delivery.ts'
 import { Fifo } from './fifo.ts'

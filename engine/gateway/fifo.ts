@@ -1,4 +1,7 @@
-/** A first-in first-out queue of references over an array that is reused; `shift` costs the same at any length. */
+/**
+ * A first-in first-out queue of references over an array that is reused; `shift` costs the same at any
+ * length.
+ */
 const COMPACT_COUNT = 1024
 
 export class Fifo<T> {

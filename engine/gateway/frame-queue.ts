@@ -1,6 +1,7 @@
 /**
- * Frames of a plain WebSocket connection that are not durable yet, in order. Acknowledgements are cumulative, so only the
- * last one that is durable is ever told. All of them wait for one ring. Owner: the gateway's thread.
+ * Frames of a plain WebSocket connection that are not durable yet, in order. Acknowledgements are cumulative,
+ * so only the last one that is durable is ever told. All of them wait for one ring. Owner: the gateway's
+ * thread.
  */
 import { isReached } from '../ring/ring.ts'
 import type { LatencySink } from './ack-queue.ts'

@@ -1,6 +1,6 @@
 /**
- * What all connections of one gateway share. Owner: the gateway's thread. Time stands still within one read or step: it is
- * read by `setTime` and by nobody else.
+ * What all connections of one gateway share. Owner: the gateway's thread. Time stands still within one read
+ * or step: it is read by `setTime` and by nobody else.
  */
 import { assert } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -71,7 +71,9 @@ export class GatewayContext {
   readonly startMs: number
   nowMs = 0
   nowUs = 0
-  /** Seconds that have been swept: keep-alive is counted in these, so that a clock's jump ends no connection. */
+  /**
+   * Seconds that have been swept: keep-alive is counted in these, so that a clock's jump ends no connection.
+   */
   tick = 0
   isDraining = false
   #clock: Clock

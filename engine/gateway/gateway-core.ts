@@ -1,6 +1,6 @@
 /**
- * The gateway as a step machine: sockets are Transports, time is handed in, `step` does what other threads have made
- * possible. Owner: the gateway's thread. gateway.ts hosts it in a real one.
+ * The gateway as a step machine: sockets are Transports, time is handed in, `step` does what other threads
+ * have made possible. Owner: the gateway's thread. gateway.ts hosts it in a real one.
  */
 import { type CloseReason, CloseReasons } from './close-reason.ts'
 import { GatewayContext, type GatewayOptions } from './gateway-context.ts'
@@ -33,7 +33,10 @@ export class Gateway {
     return new IngestConnection(this.context, transport, route, session)
   }
 
-  /** Does what has become possible; true when there was something. Call it when the bell rings and once a second. */
+  /**
+   * Does what has become possible; true when there was something. Call it when the bell rings and once a
+   * second.
+   */
   // hot: per batch
   step(): boolean {
     const { context } = this

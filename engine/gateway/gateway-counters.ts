@@ -1,4 +1,7 @@
-/** What a gateway counts, and how long its acknowledgements took. Owner: the gateway's thread; `status` leaves it as plain data. */
+/**
+ * What a gateway counts, and how long its acknowledgements took. Owner: the gateway's thread; `status` leaves
+ * it as plain data.
+ */
 import { build, encodeIntoCompressedBase64, type Histogram } from 'hdr-histogram-js'
 import type { LatencySink } from './ack-queue.ts'
 import type { CloseReason } from './close-reason.ts'
@@ -34,7 +37,9 @@ export interface GatewayStatus {
   pausedConnections: number
   /** From a message's socket read to its PUBACK's write, microseconds: the last whole second. */
   pubackLatencyUs: LatencySummary
-  /** Since the start: a summary, and the HdrHistogram (V2, compressed, base64) for those who add several up. */
+  /**
+   * Since the start: a summary, and the HdrHistogram (V2, compressed, base64) for those who add several up.
+   */
   pubackLatencyUsTotal: LatencySummary & { histogram: string }
 }
 

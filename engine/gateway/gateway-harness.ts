@@ -1,4 +1,7 @@
-/** For tests: a Gateway over transports in memory, with shards that do as they are told and a clock that stands still. */
+/**
+ * For tests: a Gateway over transports in memory, with shards that do as they are told and a clock that
+ * stands still.
+ */
 import { generate, type Packet, parser } from 'mqtt-packet'
 import { ManualClock } from '../../base/clock.ts'
 import { alignRecord, RECORD_HEADER_SIZE_BYTES, RecordKind } from '../../codecs/journal/record.ts'

@@ -41,7 +41,8 @@ function hasMosquitto(): boolean {
     execFileSync(PUBLISHER, ['--version'], { stdio: 'ignore' })
     return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return true // it knows no --version, but it is there
+    // It knows no --version and fails, but it is there.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return true
     if (process.env.MILLRACE_CI === '1') throw new Error('mosquitto-clients is not installed')
     console.warn('SKIPPED: mosquitto-clients is not installed')
     return false
@@ -218,7 +219,7 @@ describe('the plain WebSocket door', () => {
 })
 
 describe('bad input on real sockets', () => {
-  test('a reader that never reads, a silent socket, a packet without end, a claim of 100 MB: memory is bounded', async () => {
+  test('a deaf reader, a silent socket, an endless packet, a claim of 100 MB: memory is bounded', async () => {
     const good = await mqtt.connectAsync(`mqtt://127.0.0.1:${running.mqttPort}`, { reconnectPeriod: 0 })
     const rssBefore = process.memoryUsage().rss
     const slow = await openSocket(running.mqttPort)

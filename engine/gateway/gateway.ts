@@ -1,6 +1,6 @@
 /**
- * Hosts a Gateway in a thread: its doors, its bell, its clock. The thread that calls `startGateway` owns all of it and must
- * `stop` it before it exits: a live uWebSockets.js app aborts the process.
+ * Hosts a Gateway in a thread: its doors, its bell, its clock. The thread that calls `startGateway` owns all
+ * of it and must `stop` it before it exits: a live uWebSockets.js app aborts the process.
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Clock } from '../../base/clock.ts'
@@ -55,7 +55,10 @@ export type GatewayReport =
 
 export interface GatewayControl {
   status(): GatewayStatus
-  /** Stops accepting and reading, waits until what was taken is acknowledged (at most 5 s), closes all connections. */
+  /**
+   * Stops accepting and reading, waits until what was taken is acknowledged (at most 5 s), closes all
+   * connections.
+   */
   drain(): Promise<void>
   /** Closes everything at once. */
   stop(): Promise<void>

@@ -1,7 +1,8 @@
 /**
- * What a connection has received and not yet taken: the start of a packet, or all that came after a ring was full.
- * Owner: the gateway's thread. Invariant: nothing is held, or held[0, size) begins with a packet's first byte. Small starts
- * are put back before the next read's bytes; a large packet grows here with the bytes that arrive, never ahead of them.
+ * What a connection has received and not yet taken: the start of a packet, or all that came after a ring was
+ * full. Owner: the gateway's thread. Invariant: nothing is held, or held[0, size) begins with a packet's
+ * first byte. Small starts are put back before the next read's bytes; a large packet grows here with the
+ * bytes that arrive, never ahead of them.
  */
 
 /** A packet up to here is completed in the read buffer's headroom, a larger one is assembled here. */
@@ -33,7 +34,9 @@ export class InboundBytes {
     this.append(bytes, start, end)
   }
 
-  /** Adds bytes behind what is held: of a packet being assembled only its own. Returns how many were taken. */
+  /**
+   * Adds bytes behind what is held: of a packet being assembled only its own. Returns how many were taken.
+   */
   append(bytes: Uint8Array, start: number, end: number): number {
     const room = this.needed > 0 ? this.needed - this.size : end - start
     const taken = Math.min(room, end - start)

@@ -1,10 +1,12 @@
 /**
- * One connection of the plain WebSocket door: frames `{seq, data}` in, cumulative acknowledgements `{ack}` out. Owner: the
- * gateway's thread. Invariant: `{"ack": n}` leaves when every frame of this connection up to n is durable.
+ * One connection of the plain WebSocket door: frames `{seq, data}` in, cumulative acknowledgements `{ack}`
+ * out. Owner: the gateway's thread. Invariant: `{"ack": n}` leaves when every frame of this connection up to
+ * n is durable.
  *
- * Within a connection `seq` increases, gaps are allowed. A smaller one would be covered by an acknowledgement that may have
- * left already, so it is refused rather than guessed at. After a reconnect with the same session a device sends again what
- * was not acknowledged, from the first on; the shard knows what it has by (session, seq).
+ * Within a connection `seq` increases, gaps are allowed. A smaller one would be covered by an acknowledgement
+ * that may have left already, so it is refused rather than guessed at. After a reconnect with the same
+ * session a device sends again what was not acknowledged, from the first on; the shard knows what it has by
+ * (session, seq).
  */
 import { hashBytes } from '../../base/hash.ts'
 import { messageRecordSize, RecordFlag, RecordKind, writeMessageRecord } from '../../codecs/journal/record.ts'

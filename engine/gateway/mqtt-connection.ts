@@ -1,7 +1,7 @@
 /**
- * One MQTT connection as a state machine over a Transport: bytes come in by `receive`, answers leave by `transport.write`.
- * Owner: the gateway's thread. Invariants: nothing is taken before CONNECT or after the end; a paused connection is read
- * again only after all it holds was taken.
+ * One MQTT connection as a state machine over a Transport: bytes come in by `receive`, answers leave by
+ * `transport.write`. Owner: the gateway's thread. Invariants: nothing is taken before CONNECT or after the
+ * end; a paused connection is read again only after all it holds was taken.
  */
 import { readAck } from '../../codecs/mqtt/ack.ts'
 import { encodeDisconnect, PINGRESP } from '../../codecs/mqtt/answers.ts'

@@ -1,7 +1,7 @@
 /**
- * Messages for one subscriber, encoded, in order, until its socket and its window take them. Owner: the gateway's thread.
- * Bounded by count and bytes: what does not fit is dropped by the caller, so that a slow reader costs nobody else anything.
- * Nothing is kept once sent: without kept sessions nothing is sent twice.
+ * Messages for one subscriber, encoded, in order, until its socket and its window take them. Owner: the
+ * gateway's thread. Bounded by count and bytes: what does not fit is dropped by the caller, so that a slow
+ * reader costs nobody else anything. Nothing is kept once sent: without kept sessions nothing is sent twice.
  */
 import type { ProtocolVersion, Qos } from '../../codecs/mqtt/packet.ts'
 import { publishHeader, publishSize, writePublish } from '../../codecs/mqtt/publish.ts'
@@ -92,7 +92,10 @@ export class Outbox {
     return true
   }
 
-  /** Takes the messages that may be sent now, at most 64 KiB of them unless one is larger; null when there is none. */
+  /**
+   * Takes the messages that may be sent now, at most 64 KiB of them unless one is larger; null when there is
+   * none.
+   */
   takeRun(): Uint8Array | null {
     const start = this.#start
     let end = start
@@ -135,7 +138,8 @@ export class Outbox {
     if (this.count === this.#sizes.length) this.#growSlots()
     if (this.#end + size <= this.#bytes.length) return
     const used = this.#end - this.#start
-    // Moved to the front only when half is free, so that a byte moves once in a while, not with every message.
+    // Moved to the front only when half is free, so that a byte moves once in a while, not with every
+    // message.
     const isMoveEnough = used + size <= this.#bytes.length / 2
     const bytes = isMoveEnough
       ? this.#bytes

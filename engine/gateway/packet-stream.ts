@@ -1,6 +1,6 @@
 /**
- * Cuts the bytes of one connection into packets, however they arrive, and holds what cannot be taken yet. Owner: the
- * gateway's thread. Invariant: the handler sees every packet once, whole and in order.
+ * Cuts the bytes of one connection into packets, however they arrive, and holds what cannot be taken yet.
+ * Owner: the gateway's thread. Invariant: the handler sees every packet once, whole and in order.
  */
 import { cutFrames, type Frames } from '../../codecs/mqtt/frame.ts'
 import { InboundBytes } from './inbound-bytes.ts'
@@ -13,7 +13,9 @@ export interface PacketHandler {
   readonly isPaused: boolean
   /** A whole packet, bytes; may change with any packet taken. */
   readonly packetSizeBytesMax: number
-  /** Takes the first `count` packets of `frames`; fewer when it was paused or closed by one. Returns how many. */
+  /**
+   * Takes the first `count` packets of `frames`; fewer when it was paused or closed by one. Returns how many.
+   */
   takePackets(bytes: Uint8Array, count: number): number
   /** The bytes are no packet: a ReasonCode. */
   refuse(reasonCode: number): void

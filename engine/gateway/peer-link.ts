@@ -1,6 +1,7 @@
 /**
- * Another gateway, as seen from this one: what its clients subscribe to, and the rings that messages cross by. Owner: the
- * gateway's thread. Messages that find the ring full are dropped and counted; telemetry itself never waits for subscribers.
+ * Another gateway, as seen from this one: what its clients subscribe to, and the rings that messages cross
+ * by. Owner: the gateway's thread. Messages that find the ring full are dropped and counted; telemetry itself
+ * never waits for subscribers.
  */
 import { alignRecord } from '../../codecs/journal/record.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
@@ -67,7 +68,10 @@ export class PeerLink implements Subscriber {
     if (this.#producer.publish()) this.#bell.ring()
   }
 
-  /** Reads what the peer has sent, up to a bound; true when there was something. `message` points into the ring. */
+  /**
+   * Reads what the peer has sent, up to a bound; true when there was something. `message` points into the
+   * ring.
+   */
   // hot: per batch
   take(message: Message, deliver: () => void): boolean {
     const consumer = this.#consumer

@@ -1,5 +1,6 @@
 /**
- * A message to deliver, as it lies in a ring between two gateways. The sender writes it, the receiver reads it.
+ * A message to deliver, as it lies in a ring between two gateways. The sender writes it, the receiver reads
+ * it.
  *
  *   offset  type  field
  *        0  u32   size of the record, as the ring wants it

@@ -1,7 +1,7 @@
 /**
- * The publishing half of an MQTT connection: a PUBLISH becomes a record in its shard's ring, a place in the queue of
- * acknowledgements and deliveries, all of them or none. Owner: the gateway's thread. Invariant: PUBACKs leave in the order
- * of the PUBLISHes, and none before its record is durable.
+ * The publishing half of an MQTT connection: a PUBLISH becomes a record in its shard's ring, a place in the
+ * queue of acknowledgements and deliveries, all of them or none. Owner: the gateway's thread. Invariant:
+ * PUBACKs leave in the order of the PUBLISHes, and none before its record is durable.
  */
 import { hashBytes } from '../../base/hash.ts'
 import { messageRecordSize, RecordFlag, writeMessageRecord } from '../../codecs/journal/record.ts'
@@ -22,7 +22,9 @@ export const BLOCKED = -1
 const RECORD_FLAGS = RecordFlag.RETAIN | RecordFlag.QOS_1 | RecordFlag.DUP
 
 export class PublishIntake {
-  /** The lane that has no room, after BLOCKED; null when it is the acknowledgements that have to leave first. */
+  /**
+   * The lane that has no room, after BLOCKED; null when it is the acknowledgements that have to leave first.
+   */
   blockedOn: ShardLane | null = null
   #context: GatewayContext
   #user: LaneUser
@@ -49,7 +51,10 @@ export class PublishIntake {
     return this.#acks !== null && this.#acks.count >= this.#context.limits.receiveMaximum
   }
 
-  /** Returns 0, a ReasonCode, or BLOCKED. `subscriber` is the connection itself, as one that may not want its own messages. */
+  /**
+   * Returns 0, a ReasonCode, or BLOCKED. `subscriber` is the connection itself, as one that may not want its
+   * own messages.
+   */
   // hot: per message
   take(
     bytes: Uint8Array,
@@ -97,7 +102,9 @@ export class PublishIntake {
     if (this.#acks?.count === 0) this.#acks = null
   }
 
-  /** Copies the message into its shard's ring; false, with the connection queued there, when there is no room. */
+  /**
+   * Copies the message into its shard's ring; false, with the connection queued there, when there is no room.
+   */
   // hot: per message
   #writeRecord(bytes: Uint8Array, header: number, fields: PublishFields, route: TopicRoute): boolean {
     const context = this.#context

@@ -1,7 +1,7 @@
 /**
- * A gateway's side of one shard: the ring it writes to, who waits for the ring's durable position, and who waits for room.
- * Owner: the gateway's thread. Invariant: notes are in the order of their positions, so that a durable step looks only at
- * the connections it concerns.
+ * A gateway's side of one shard: the ring it writes to, who waits for the ring's durable position, and who
+ * waits for room. Owner: the gateway's thread. Invariant: notes are in the order of their positions, so that
+ * a durable step looks only at the connections it concerns.
  */
 import type { Doorbell } from '../ring/doorbell.ts'
 import { isReached, RingProducer } from '../ring/ring.ts'
@@ -40,7 +40,9 @@ export class ShardLane {
     this.#durable[shard] = this.producer.durable()
   }
 
-  /** At the end of a read: shows the shard what was written, and remembers whom to look at once it is durable. */
+  /**
+   * At the end of a read: shows the shard what was written, and remembers whom to look at once it is durable.
+   */
   // hot: per batch
   endRead(user: LaneUser): void {
     if (this.waitingCount > 0) {

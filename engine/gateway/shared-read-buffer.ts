@@ -1,13 +1,17 @@
 /**
- * Lets accepted sockets read into one shared buffer. `net` offers that (`onread`) to clients only; a server's socket gets it
- * when it is rebuilt from the accepted handle. That is undocumented, so it is tried once on a loopback socket, and where it
- * fails the door reads by 'data' events. Of the thread's CPU it saves a tenth at ten messages a read, a quarter at one.
+ * Lets accepted sockets read into one shared buffer. `net` offers that (`onread`) to clients only; a server's
+ * socket gets it when it is rebuilt from the accepted handle. That is undocumented, so it is tried once on a
+ * loopback socket, and where it fails the door reads by 'data' events. Of the thread's CPU it saves a tenth
+ * at ten messages a read, a quarter at one.
  */
 import { createServer, Socket } from 'node:net'
 
 const PROBE_TIMEOUT_MS = 2000
 
-/** Takes the handle out of a socket accepted with `pauseOnConnect` and destroys the empty shell; null when it is closed already. */
+/**
+ * Takes the handle out of a socket accepted with `pauseOnConnect` and destroys the empty shell; null when it
+ * is closed already.
+ */
 export function detachHandle(accepted: Socket): unknown {
   const shell = accepted as unknown as { _handle: unknown }
   const handle = shell._handle ?? null

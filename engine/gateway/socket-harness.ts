@@ -1,4 +1,7 @@
-/** For tests: gateways on real sockets, with a shard that stores what it is given and says at once that it is durable. */
+/**
+ * For tests: gateways on real sockets, with a shard that stores what it is given and says at once that it is
+ * durable.
+ */
 import { connect, type Socket } from 'node:net'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { systemClock } from '../../base/clock.ts'

@@ -159,7 +159,8 @@ class TcpTransport implements Transport {
     const socket = this.#socket
     if (socket === null || this.#isClosing) return true
     socket.write(bytes)
-    // The kernel took it at once, as a rule; otherwise libuv keeps the memory, and nothing tells when it is through but the
+    // The kernel took it at once, as a rule; otherwise libuv keeps the memory, and nothing tells when it is
+    // through but the
     // callback of a write behind it.
     if (socket.writableLength === 0) return true
     if (!this.#isDraining) {
@@ -169,7 +170,10 @@ class TcpTransport implements Transport {
     return false
   }
 
-  /** Ends our side and reads on for a moment: closing with unread bytes would reset what the peer has yet to read. */
+  /**
+   * Ends our side and reads on for a moment: closing with unread bytes would reset what the peer has yet to
+   * read.
+   */
   close(): void {
     if (this.#isClosing) return
     this.#isClosing = true

@@ -1,6 +1,6 @@
 /**
- * From a topic's bytes to its stream, device and shard. Patterns such as `devices/{device}/telemetry` are compiled once;
- * the first that matches, in the config's order, wins. Owner: the gateway's thread.
+ * From a topic's bytes to its stream, device and shard. Patterns such as `devices/{device}/telemetry` are
+ * compiled once; the first that matches, in the config's order, wins. Owner: the gateway's thread.
  */
 import { assert } from '../../base/assert.ts'
 import { hashBytes } from '../../base/hash.ts'
@@ -25,7 +25,9 @@ interface Pattern {
   suffix: string
 }
 
-/** A route and the topic it belongs to: kept by a connection while its topic, or the alias, stays the same. */
+/**
+ * A route and the topic it belongs to: kept by a connection while its topic, or the alias, stays the same.
+ */
 export class TopicRoute extends MessageRoute {
   topic: Uint8Array = new Uint8Array(0)
   topicSize = 0
@@ -81,7 +83,10 @@ export class TopicRouter {
     }
   }
 
-  /** The route of a device that names no topic: its stream's, with `-` for levels `+`. Null when that is no topic. */
+  /**
+   * The route of a device that names no topic: its stream's, with `-` for levels `+`. Null when that is no
+   * topic.
+   */
   routeOf(stream: number, device: string): TopicRoute | null {
     const { prefix, suffix } = this.#patterns[stream]
     const topic = Buffer.from(`${prefix}${device}${suffix}`)

@@ -1,6 +1,6 @@
 /**
- * What a connection's state machine asks of its socket: TCP, a WebSocket, or a piece of memory in a test. The adapter calls
- * `receive`, `drained` and `closed` on the connection; the connection calls these.
+ * What a connection's state machine asks of its socket: TCP, a WebSocket, or a piece of memory in a test. The
+ * adapter calls `receive`, `drained` and `closed` on the connection; the connection calls these.
  */
 export interface Transport {
   /** Bytes written that the peer has not taken. When they come back to 0, `drained` is called. */

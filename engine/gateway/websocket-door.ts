@@ -1,7 +1,7 @@
 /**
- * The WebSocket port: MQTT at `/mqtt` (subprotocol `mqtt`, binary frames are a byte stream), and the plain door at
- * `/ingest/{device}?session=S` (optionally `&stream=NAME`). One uWebSockets.js app per gateway; apps share a port by
- * themselves. Owner: the gateway's thread, which must `close` it before it exits.
+ * The WebSocket port: MQTT at `/mqtt` (subprotocol `mqtt`, binary frames are a byte stream), and the plain
+ * door at `/ingest/{device}?session=S` (optionally `&stream=NAME`). One uWebSockets.js app per gateway; apps
+ * share a port by themselves. Owner: the gateway's thread, which must `close` it before it exits.
  */
 import uWS from 'uWebSockets.js'
 import type { StreamConfig } from '../config.ts'
@@ -52,7 +52,8 @@ export class WebSocketDoor {
 
   async listen({ host, port }: TcpAddress): Promise<TcpAddress> {
     for (let tries = 1; ; tries++) {
-      // Given port 0 the app would take a free one for itself alone; named, a port is shared with the other gateways.
+      // Given port 0 the app would take a free one for itself alone; named, a port is shared with the other
+      // gateways.
       const wanted = port === 0 ? await requireFreePort(host, 0) : port
       const socket = await new Promise<uWS.us_listen_socket | false>((resolve) => {
         this.#app.listen(host, wanted, resolve)
@@ -184,7 +185,10 @@ class WebSocketTransport implements Transport, IngestTransport {
     return true
   }
 
-  /** A message that would go over the bound is dropped by `send`, which then closes the socket: nothing is lost unnoticed. */
+  /**
+   * A message that would go over the bound is dropped by `send`, which then closes the socket: nothing is
+   * lost unnoticed.
+   */
   sendBinary(bytes: Uint8Array): void {
     this.#socket?.send(bytes, true)
   }
