@@ -13,8 +13,10 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { Session } from 'chdb'
 import { DATABASE } from './columns.ts'
+import { syncInsert } from './deduplication-log.ts'
 import type { EngineLimits } from './engine-config.ts'
 import { ClickHouseFault, faultOf } from './errors.ts'
+import { type InsertStatement, insertFromFile } from './insert-statement.ts'
 import { forbiddenTableFunctions, type ReadQuery } from './query-guard.ts'
 import { Semaphore } from './semaphore.ts'
 import { quoteName, quoteString } from './sql-tokens.ts'
@@ -56,6 +58,7 @@ export class ChdbEngine {
   readonly #inserts = new Semaphore(INSERTS_AT_ONCE, INSERTS_WAITING_MAX)
   readonly #idleInsertSessions: Session[] = []
   readonly #idlePipes: string[]
+  readonly #tableDirectories = new Map<string, string>()
   #readCount = 0
 
   /** Throws what chDB throws when the directory is in use or broken. */
@@ -72,12 +75,14 @@ export class ChdbEngine {
     this.#idlePipes = makePipes(runDirectory, limits.queriesMax)
   }
 
-  /** Runs an insert's statement once its body lies in a file. */
-  async insert(sql: string): Promise<QueryStats> {
+  /** Runs an insert whose body lies in a file; when it returns, a power cut takes neither rows nor token. */
+  async insert(insert: InsertStatement, path: string): Promise<QueryStats> {
     const release = await this.#inserts.acquire()
     const session = this.#idleInsertSessions.pop() as Session
     try {
-      return await runOnce(session, sql)
+      const stats = await runOnce(session, insertFromFile(insert, path))
+      await this.#syncTable(insert.database, insert.table)
+      return stats
     } finally {
       this.#idleInsertSessions.push(session)
       release()
@@ -160,6 +165,26 @@ export class ChdbEngine {
   close(): void {
     this.#control.close()
     for (const session of this.#idleInsertSessions) session.close()
+  }
+
+  async #syncTable(database: string, table: string): Promise<void> {
+    const name = `${database}.${table}`
+    const known = this.#tableDirectories.get(name)
+    // A table dropped and made again has another directory.
+    const directory =
+      known !== undefined && existsSync(known) ? known : await this.#directoryOf(database, table)
+    if (directory === null) return
+    this.#tableDirectories.set(name, directory)
+    await syncInsert(directory)
+  }
+
+  /** Where a table keeps its parts; null for one that keeps none. */
+  async #directoryOf(database: string, table: string): Promise<string | null> {
+    const where = `database = ${quoteString(database)} AND name = ${quoteString(table)}`
+    const result = await this.#control.queryAsync(`SELECT data_paths[1] FROM system.tables WHERE ${where}`, {
+      format: 'TSVRaw',
+    })
+    return result.text().trim() || null
   }
 
   #kill(tag: string): void {

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { BodyFiles } from './body-files.ts'
 import { ChdbEngine } from './chdb-engine.ts'
 import { PASSWORD_VARIABLE, type StoreChildConfig, type StoreChildEvent } from './child-messages.ts'
+import { readBootId, repairStore } from './deduplication-log.ts'
 import { writeEngineConfig } from './engine-config.ts'
 import { type StoreStartCode, StoreStartError } from './errors.ts'
 import { createStoreServer } from './http-server.ts'
@@ -17,6 +18,7 @@ import { createStoreServer } from './http-server.ts'
 const STOP_MS_MAX = 10_000
 
 async function main(config: StoreChildConfig): Promise<void> {
+  for (const line of repairStore(config.dataDirectory, config.runDirectory, readBootId())) console.error(line)
   const configPath = writeEngineConfig(config.runDirectory, config.limits)
   const engine = new ChdbEngine(config.dataDirectory, config.runDirectory, configPath, config.limits)
   const bodies = new BodyFiles(join(config.runDirectory, 'bodies'), config.limits.insertSizeBytesMax)

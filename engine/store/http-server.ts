@@ -16,7 +16,7 @@ import {
   streamResult,
   summaryOf,
 } from './http-response.ts'
-import { type InsertStatement, insertFromFile, parseInsert } from './insert-statement.ts'
+import { type InsertStatement, parseInsert } from './insert-statement.ts'
 import { guardDatabase, guardReadQuery, guardWriteQuery, isReadQuery } from './query-guard.ts'
 import { readerSettings } from './reader-settings.ts'
 
@@ -122,7 +122,7 @@ async function answerInsert(
 ): Promise<void> {
   const settings = new Map([...insert.settings, ...request.settings])
   const stats = await options.bodies.withFile(decodedBody(message), (path) =>
-    options.engine.insert(insertFromFile({ ...insert, settings }, path)),
+    options.engine.insert({ ...insert, settings }, path),
   )
   response.writeHead(200, {
     ...resultHeaders(request.queryId, insert.format),

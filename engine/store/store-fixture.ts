@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { BlockWriter } from '../../codecs/native/block-writer.ts'
 import { createSchema } from './schema.ts'
 import { type StoreHandle, type StoreOptions, startStore } from './store.ts'
 import { connectStore, type StoreTarget } from './target.ts'
@@ -15,6 +16,22 @@ export interface StoreFixture {
   readonly url: string
   close(): Promise<void>
 }
+
+/** A block for `dead_letters` with these positions, and the columns it has. */
+export function lettersBlock(positions: readonly number[], payload = 'bytes'): Uint8Array {
+  const count = positions.length
+  const writer = new BlockWriter()
+  writer.begin(LETTERS_COLUMNS.length, count)
+  writer.dateTime64('arrival', new Float64Array(count).fill(1_700_000_000_000), null)
+  writer.lowCardinality('reason', [encoder.encode('test')], null, null)
+  const sizes = new Int32Array(count).fill(payload.length)
+  writer.string('payload', encoder.encode(payload), new Int32Array(count), sizes, null)
+  writer.uint64('position', Float64Array.from(positions), null)
+  return writer.finish()
+}
+
+export const LETTERS_COLUMNS = ['arrival', 'reason', 'payload', 'position']
+const encoder = new TextEncoder()
 
 export function temporaryDirectory(): string {
   return mkdtempSync(join(tmpdir(), 'millrace-store-'))

@@ -3,33 +3,18 @@ import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } fr
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { BlockWriter } from '../../codecs/native/block-writer.ts'
 import type { StoreStartError } from './errors.ts'
 import { runStore } from './standalone.ts'
 import { startStore } from './store.ts'
-import { openFixture, type StoreFixture, send, temporaryDirectory } from './store-fixture.ts'
+import {
+  lettersBlock as block,
+  LETTERS_COLUMNS as COLUMNS,
+  openFixture,
+  type StoreFixture,
+  send,
+  temporaryDirectory,
+} from './store-fixture.ts'
 import { connectStore, StoreError } from './target.ts'
-
-const encoder = new TextEncoder()
-const COLUMNS = ['arrival', 'reason', 'payload', 'position']
-
-/** A block for `dead_letters` with these positions. */
-function block(positions: readonly number[], payload = 'bytes'): Uint8Array {
-  const count = positions.length
-  const writer = new BlockWriter()
-  writer.begin(4, count)
-  writer.dateTime64('arrival', new Float64Array(count).fill(1_700_000_000_000), null)
-  writer.lowCardinality('reason', [encoder.encode('test')], null, null)
-  writer.string(
-    'payload',
-    encoder.encode(payload),
-    new Int32Array(count),
-    new Int32Array(count).fill(payload.length),
-    null,
-  )
-  writer.uint64('position', Float64Array.from(positions), null)
-  return writer.finish()
-}
 
 async function startFault(work: () => Promise<unknown>): Promise<StoreStartError> {
   return await work().then(
