@@ -4,6 +4,7 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Clock } from '../../base/clock.ts'
+import type { Address } from '../address.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { requireFreePort } from './free-port.ts'
@@ -12,12 +13,6 @@ import type { GatewayStatus } from './gateway-counters.ts'
 import type { PeerMessage } from './peer-link.ts'
 import { TcpDoor } from './tcp-door.ts'
 import { WebSocketDoor } from './websocket-door.ts'
-
-export interface Address {
-  host: string
-  /** 0 to listen on a free one. */
-  port: number
-}
 
 export interface GatewayPeer {
   index: number

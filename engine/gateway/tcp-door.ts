@@ -3,6 +3,7 @@
  * All sockets read into one buffer, which the connection has used up when `receive` returns.
  */
 import { createServer, type Server, Socket } from 'node:net'
+import type { Address } from '../address.ts'
 import type { Gateway } from './gateway-core.ts'
 import { HEADROOM_SIZE_BYTES } from './inbound-bytes.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
@@ -12,11 +13,6 @@ import type { Transport } from './transport.ts'
 const READ_SIZE_BYTES = 64 << 10
 const PROBE_DELAY_MS = 60_000
 const EMPTY = new Uint8Array(0)
-
-export interface TcpAddress {
-  host: string
-  port: number
-}
 
 export class TcpDoor {
   #gateway: Gateway
@@ -44,7 +40,7 @@ export class TcpDoor {
   }
 
   /** Several threads may listen on one port; the kernel deals the connections out. */
-  async listen({ host, port }: TcpAddress, isSharingAllowed = true): Promise<TcpAddress> {
+  async listen({ host, port }: Address, isSharingAllowed = true): Promise<Address> {
     this.#isShared = isSharingAllowed && (await canShareReadBuffer())
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)

@@ -4,12 +4,12 @@
  * share a port by themselves. Owner: the gateway's thread, which must `close` it before it exits.
  */
 import uWS from 'uWebSockets.js'
+import type { Address } from '../address.ts'
 import type { StreamConfig } from '../config.ts'
 import { requireFreePort } from './free-port.ts'
 import type { Gateway } from './gateway-core.ts'
 import type { IngestConnection, IngestTransport } from './ingest-connection.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
-import type { TcpAddress } from './tcp-door.ts'
 import type { TopicRoute } from './topic-router.ts'
 import type { Transport } from './transport.ts'
 import { isOriginAllowed } from './web-origin.ts'
@@ -50,7 +50,7 @@ export class WebSocketDoor {
     })
   }
 
-  async listen({ host, port }: TcpAddress): Promise<TcpAddress> {
+  async listen({ host, port }: Address): Promise<Address> {
     for (let tries = 1; ; tries++) {
       // Given port 0 the app would take a free one for itself alone; named, a port is shared with the other
       // gateways.
