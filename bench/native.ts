@@ -1,6 +1,7 @@
 /**
- * Blocks for `samples`: 100,000 readings of 3 metrics each, sorted by a permutation as a shard sorts its batch, against
- * JSONEachRow by JSON.stringify of the same rows and against a DataView writer that gathers value by value.
+ * Blocks for `samples`: 100,000 readings of 3 metrics each, sorted by a permutation as a shard sorts its
+ * batch, against JSONEachRow by JSON.stringify of the same rows and against a DataView writer that gathers
+ * value by value.
  */
 import { Prng } from '../base/prng.ts'
 import { BlockWriter } from '../codecs/native/block-writer.ts'

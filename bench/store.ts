@@ -1,6 +1,7 @@
 /**
- * Inserting into the store child, as the sink does: Native blocks of `samples` by @clickhouse/client over the Unix
- * socket, each with its token, synced before it is confirmed. CPU of the child and of this process apart.
+ * Inserting into the store child, as the sink does: Native blocks of `samples` by @clickhouse/client over the
+ * Unix socket, each with its token, synced before it is confirmed. CPU of the child and of this process
+ * apart.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -47,7 +47,9 @@ function rows<Row>(sql = 'SELECT * FROM t.x'): Row[] {
     .map((line) => JSON.parse(line) as Row)
 }
 
-/** Blocks of one LowCardinality(String) column, read by the format's description and not by the writer's code. */
+/**
+ * Blocks of one LowCardinality(String) column, read by the format's description and not by the writer's code.
+ */
 function readLowCardinality(bytes: Uint8Array): string[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const values: string[] = []
@@ -255,7 +257,8 @@ describe('LowCardinality(String)', () => {
       const block = writer.finish().slice()
       insert('name LowCardinality(String)', block)
       expect(rows<[string]>().map(([name]) => name)).toEqual(Array.from(indices, (index) => names[index]))
-      // ClickHouse writes the empty string into its dictionaries and splits blocks as it likes: compare what they say.
+      // ClickHouse writes the empty string into its dictionaries and splits blocks as it likes: compare what
+      // they say.
       const written = readLowCardinality(await nativeBytes())
       expect(written).toEqual(readLowCardinality(block))
       expect(written.length).toBe(indices.length)

@@ -1,17 +1,20 @@
 /**
- * Writes blocks of ClickHouse's Native format (https://clickhouse.com/docs/interfaces/formats/Native, the form without
- * block info that HTTP uses): varint columns, varint rows, then per column its name, type and data. One writer belongs to
- * one thread and is used block after block; its buffers only grow.
+ * Writes blocks of ClickHouse's Native format (https://clickhouse.com/docs/interfaces/formats/Native, the
+ * form without block info that HTTP uses): varint columns, varint rows, then per column its name, type and
+ * data. One writer belongs to one thread and is used block after block; its buffers only grow.
  *
- * Fixed-width values are gathered into an aligned scratch array and copied from there as a whole: half the cost of a
- * DataView write per value (`npm run bench -- native`). Typed arrays have the machine's byte order, which must be
- * little-endian, as ClickHouse's is.
+ * Fixed-width values are gathered into an aligned scratch array and copied from there as a whole: half the
+ * cost of a DataView write per value (`npm run bench -- native`). Typed arrays have the machine's byte order,
+ * which must be little-endian, as ClickHouse's is.
  */
 import { assert } from '../../base/assert.ts'
 import { writeDateTimes } from './date-time.ts'
 import { DictionaryKeys } from './dictionary-keys.ts'
 
-/** Which rows a column takes, in which order; null for all from the first on. Indexes may be left out or repeated. */
+/**
+ * Which rows a column takes, in which order; null for all from the first on. Indexes may be left out or
+ * repeated.
+ */
 export type RowOrder = Int32Array | null
 
 const BUFFER_SIZE_BYTES_MIN = 1 << 16
@@ -57,8 +60,8 @@ export class BlockWriter {
   }
 
   /**
-   * DateTime64(3) from milliseconds since the epoch: floored to whole ones, clamped to the years 1900 .. 2299 that the
-   * type can hold; NaN becomes the epoch.
+   * DateTime64(3) from milliseconds since the epoch: floored to whole ones, clamped to the years 1900 .. 2299
+   * that the type can hold; NaN becomes the epoch.
    */
   dateTime64(name: string, ms: Float64Array, order: RowOrder, type = 'DateTime64(3)'): void {
     this.#beginColumn(name, type)
@@ -73,7 +76,9 @@ export class BlockWriter {
     this.#writeFloat64(values, order)
   }
 
-  /** A Tuple(DateTime64(3), Float64), or a SimpleAggregateFunction over one: its elements are columns in turn. */
+  /**
+   * A Tuple(DateTime64(3), Float64), or a SimpleAggregateFunction over one: its elements are columns in turn.
+   */
   dateTime64AndFloat64(
     name: string,
     type: string,
@@ -140,8 +145,8 @@ export class BlockWriter {
   }
 
   /**
-   * LowCardinality(String) from a dictionary of UTF-8 strings and each row's index in it. Only entries in use are
-   * written, unless the dictionary is small. Without indices every row has the entry 0.
+   * LowCardinality(String) from a dictionary of UTF-8 strings and each row's index in it. Only entries in use
+   * are written, unless the dictionary is small. Without indices every row has the entry 0.
    */
   lowCardinality(
     name: string,
@@ -177,8 +182,8 @@ export class BlockWriter {
   }
 
   /**
-   * Keys to the scratch memory in their size; a loop for each, because one for all would run at half the speed. Only small
-   * dictionaries, whose keys are bytes, come with an order.
+   * Keys to the scratch memory in their size; a loop for each, because one for all would run at half the
+   * speed. Only small dictionaries, whose keys are bytes, come with an order.
    */
   #gatherKeys(keys: Int32Array, order: RowOrder, keySizeLog2: number): void {
     const rowCount = this.#rowCount

@@ -1,7 +1,7 @@
 /**
- * Milliseconds to the 64-bit integers of DateTime64(3), without BigInt. For |ms| < 2^51, floor(ms) + 1.5 * 2^52 has the
- * integer in the low 51 bits of its mantissa, so the float's own bits, less the constant's, are the Int64. Measured at
- * 1.3 ns a value against 20 ns for BigInt64Array (`npm run bench -- native`).
+ * Milliseconds to the 64-bit integers of DateTime64(3), without BigInt. For |ms| < 2^51, floor(ms) + 1.5 *
+ * 2^52 has the integer in the low 51 bits of its mantissa, so the float's own bits, less the constant's, are
+ * the Int64. Measured at 1.3 ns a value against 20 ns for BigInt64Array (`npm run bench -- native`).
  */
 
 /** 1900-01-01 00:00:00.000, the first that DateTime64(3) holds. */
@@ -25,7 +25,8 @@ export function writeDateTimes(
 ): void {
   if (order === null) for (let row = 0; row < rowCount; row++) out[row] = Math.floor(ms[row]) + INTEGER_BIAS
   else for (let row = 0; row < rowCount; row++) out[row] = Math.floor(ms[order[row]]) + INTEGER_BIAS
-  // The sign bit ends up set when any word was not strictly inside; far rarer than a branch per value is cheap.
+  // The sign bit ends up set when any word was not strictly inside; far rarer than a branch per value is
+  // cheap.
   let outside = 0
   for (let word = 1; word < 2 * rowCount; word += 2) {
     const high = (words[word] - INTEGER_BIAS_HIGH) | 0

@@ -1,6 +1,7 @@
 /**
- * Numbers the entries of a dictionary that a block uses, by first appearance: a shard knows a million devices, a block
- * has some of them. One owner, like the block writer it serves. All marks are gone again after each column.
+ * Numbers the entries of a dictionary that a block uses, by first appearance: a shard knows a million
+ * devices, a block has some of them. One owner, like the block writer it serves. All marks are gone again
+ * after each column.
  */
 
 export class DictionaryKeys {

@@ -67,7 +67,8 @@ describe('ClickHouse\u2019s HTTP protocol', () => {
     const result = await client.query({
       query: `SELECT {text:String} AS text, {list:Array(String)} AS list, {number:Int32} AS number,
         toString({big:UInt64}) AS big, toUnixTimestamp64Milli({when:DateTime64(3)}) AS when,
-        {nothing:Nullable(String)} AS nothing, {yes:Bool} AS yes, {map:Map(String, Int8)} AS map, toUInt32(count()) AS count
+        {nothing:Nullable(String)} AS nothing, {yes:Bool} AS yes,
+        {map:Map(String, Int8)} AS map, toUInt32(count()) AS count
         FROM {table:Identifier}`,
       query_params: values,
       format: 'JSONEachRow',

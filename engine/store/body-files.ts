@@ -1,6 +1,6 @@
 /**
- * Bodies of inserts, written to files of a private directory so that the engine can read them as they are: inline data
- * would end at an empty line and go on as SQL. A file lives for one insert.
+ * Bodies of inserts, written to files of a private directory so that the engine can read them as they are:
+ * inline data would end at an empty line and go on as SQL. A file lives for one insert.
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { type FileHandle, open, rm } from 'node:fs/promises'

@@ -1,10 +1,11 @@
 /**
- * chDB behind the store child's HTTP: sessions, inserts from files, and analysts' queries whose results come through a
- * named pipe. Owned by the main thread of a forked process: chDB crashes in worker threads.
+ * chDB behind the store child's HTTP: sessions, inserts from files, and analysts' queries whose results come
+ * through a named pipe. Owned by the main thread of a forked process: chDB crashes in worker threads.
  *
- * Why pipes: chDB's own streaming runs a query's analysis (scalar subqueries with it) on the calling thread, where a
- * hostile query would hold up every insert, and its one-shot calls buffer the whole result. `INTO OUTFILE` a pipe, run
- * asynchronously, does neither, works with every format, and a reader that goes away ends the query.
+ * Why pipes: chDB's own streaming runs a query's analysis (scalar subqueries with it) on the calling thread,
+ * where a hostile query would hold up every insert, and its one-shot calls buffer the whole result. `INTO
+ * OUTFILE` a pipe, run asynchronously, does neither, works with every format, and a reader that goes away
+ * ends the query.
  */
 import { execFileSync } from 'node:child_process'
 import { closeSync, constants, existsSync, openSync } from 'node:fs'
@@ -30,7 +31,9 @@ export interface QueryStats {
 export interface RunningQuery {
   /** The result in the format asked for; ends when the query is done or has failed. */
   readonly output: Readable
-  /** Settles when the engine is done; rejects with a ClickHouseFault. Never before the last byte is written. */
+  /**
+   * Settles when the engine is done; rejects with a ClickHouseFault. Never before the last byte is written.
+   */
   readonly done: Promise<QueryStats>
   /** Ends the query because nobody reads its result any more. */
   cancel(): void

@@ -17,7 +17,9 @@ export interface StoreChildConfig {
   readonly socketPath: string
   /** For analysts. */
   readonly listen: ListenAddress | null
-  /** The TCP port takes inserts and DDL too, with the password of MILLRACE_STORE_PASSWORD where one is set. */
+  /**
+   * The TCP port takes inserts and DDL too, with the password of MILLRACE_STORE_PASSWORD where one is set.
+   */
   readonly isWritable: boolean
   readonly limits: EngineLimits
 }

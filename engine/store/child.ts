@@ -1,7 +1,8 @@
 /**
- * The store child: a forked process whose main thread owns chDB and serves ClickHouse's HTTP protocol on a private Unix
- * socket (the sink) and on a TCP port (analysts). It says `ready` or one `fault` to its parent, and ends with it:
- * on SIGTERM or a lost parent it takes no more requests, lets running inserts end, and exits with 0.
+ * The store child: a forked process whose main thread owns chDB and serves ClickHouse's HTTP protocol on a
+ * private Unix socket (the sink) and on a TCP port (analysts). It says `ready` or one `fault` to its parent,
+ * and ends with it: on SIGTERM or a lost parent it takes no more requests, lets running inserts end, and
+ * exits with 0.
  */
 import { chmodSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'

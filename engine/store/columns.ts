@@ -1,6 +1,7 @@
 /**
- * The columns of each table that blocks are built for: names and ClickHouse type texts, in the order of the table.
- * Pure constants, shared by the schema (which creates them), the shards (which encode them) and the tests.
+ * The columns of each table that blocks are built for: names and ClickHouse type texts, in the order of the
+ * table. Pure constants, shared by the schema (which creates them), the shards (which encode them) and the
+ * tests.
  */
 
 export interface ColumnSpec {
@@ -16,7 +17,7 @@ const LOW_CARDINALITY_STRING = 'LowCardinality(String)'
 const DATE_TIME = 'DateTime64(3)'
 
 /** A number and the event time it was read at, as `rollups` keeps them for first and last. */
-export const READING_AT_TYPE = 'Tuple(ts DateTime64(3), value Float64)'
+const READING_AT_TYPE = 'Tuple(ts DateTime64(3), value Float64)'
 
 export const SAMPLES_COLUMNS = [
   { name: 'stream', type: LOW_CARDINALITY_STRING },
@@ -29,8 +30,9 @@ export const SAMPLES_COLUMNS = [
 ] as const satisfies readonly ColumnSpec[]
 
 /**
- * Partial rows that merge by plain functions, exactly whatever their order. `first` and `last` are tuples (ts, value),
- * compared as such: of equal event times (in stored milliseconds) `first` keeps the smallest value and `last` the largest.
+ * Partial rows that merge by plain functions, exactly whatever their order. `first` and `last` are tuples
+ * (ts, value), compared as such: of equal event times (in stored milliseconds) `first` keeps the smallest
+ * value and `last` the largest.
  */
 export const ROLLUPS_COLUMNS = [
   { name: 'stream', type: LOW_CARDINALITY_STRING },

@@ -19,7 +19,8 @@ import {
 
 /** The directory of a table of the fixture. */
 async function tableDirectory(fixture: StoreFixture, table: string): Promise<string> {
-  const sql = `SELECT data_paths[1] AS path FROM system.tables WHERE database = 'millrace' AND name = '${table}'`
+  const sql = `SELECT data_paths[1] AS path FROM system.tables
+    WHERE database = 'millrace' AND name = '${table}'`
   const [row] = await fixture.target.query<{ path: string }>(sql)
   return row.path
 }

@@ -1,12 +1,14 @@
 /**
- * ClickHouse's own record of the insert tokens it has seen, a text file beside a table's parts, made fit for power cuts.
- * ClickHouse syncs a part but neither its rename into place nor the record of its token, so after a power cut a part may
- * stand without its record (and its insert, sent again, would be stored twice), or a confirmed insert be gone.
+ * ClickHouse's own record of the insert tokens it has seen, a text file beside a table's parts, made fit for
+ * power cuts. ClickHouse syncs a part but neither its rename into place nor the record of its token, so after
+ * a power cut a part may stand without its record (and its insert, sent again, would be stored twice), or a
+ * confirmed insert be gone.
  *
- * `syncInsert` runs between the end of an insert and its confirmation: what was confirmed has its rename and its record
- * on disk. `repairStore` runs before the engine opens a directory: it cuts a torn last record off, which ClickHouse would
- * append to and trip over at the next start, and, when the machine was restarted since, sets parts without a record
- * aside: nobody was told that they are stored, so their inserts come again.
+ * `syncInsert` runs between the end of an insert and its confirmation: what was confirmed has its rename and
+ * its record on disk. `repairStore` runs before the engine opens a directory: it cuts a torn last record off,
+ * which ClickHouse would append to and trip over at the next start, and, when the machine was restarted
+ * since, sets parts without a record aside: nobody was told that they are stored, so their inserts come
+ * again.
  */
 import {
   existsSync,
@@ -54,8 +56,8 @@ function latestLog(names: readonly string[]): string | null {
 }
 
 /**
- * Repairs all tables under chDB's directory, and remembers this boot of the machine in the run directory. `bootId` is null
- * where the system tells none. Says what it did, a line each.
+ * Repairs all tables under chDB's directory, and remembers this boot of the machine in the run directory.
+ * `bootId` is null where the system tells none. Says what it did, a line each.
  */
 export function repairStore(dataDirectory: string, runDirectory: string, bootId: string | null): string[] {
   const said: string[] = []

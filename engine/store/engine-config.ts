@@ -1,6 +1,7 @@
 /**
- * The configuration files of the embedded engine: bounds on memory and threads, and one user whose grants end at the
- * database `millrace`. No session of this process, an analyst's or the sink's, can reach a file or a network by SQL.
+ * The configuration files of the embedded engine: bounds on memory and threads, and one user whose grants end
+ * at the database `millrace`. No session of this process, an analyst's or the sink's, can reach a file or a
+ * network by SQL.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
@@ -41,8 +42,8 @@ export function defaultLimits(): EngineLimits {
 }
 
 const GRANTS = [
-  `GRANT SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP DATABASE, DROP TABLE, DROP VIEW, ` +
-    `TRUNCATE, OPTIMIZE, CHECK, SHOW ON ${DATABASE}.*`,
+  'GRANT SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP DATABASE, DROP TABLE, ' +
+    `DROP VIEW, TRUNCATE, OPTIMIZE, CHECK, SHOW ON ${DATABASE}.*`,
   'GRANT SELECT, SHOW ON INFORMATION_SCHEMA.*',
   'GRANT SELECT, SHOW ON information_schema.*',
 ]

@@ -1,6 +1,7 @@
 /**
- * What can go wrong between the engine and its ClickHouse, as types: starting the store, and talking to it. The HTTP
- * statuses of ClickHouse's exception codes are here too. All thrown at the boundary, each with a constant `code`.
+ * What can go wrong between the engine and its ClickHouse, as types: starting the store, and talking to it.
+ * The HTTP statuses of ClickHouse's exception codes are here too. All thrown at the boundary, each with a
+ * constant `code`.
  */
 
 export type StoreStartCode =
@@ -22,7 +23,9 @@ export class StoreStartError extends Error {
   }
 }
 
-/** An exception as ClickHouse words it, with its numeric code; `message` reads `Code: 62. DB::Exception: ...`. */
+/**
+ * An exception as ClickHouse words it, with its numeric code; `message` reads `Code: 62. DB::Exception: ...`.
+ */
 export class ClickHouseFault extends Error {
   readonly exceptionCode: number
 

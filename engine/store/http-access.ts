@@ -1,6 +1,6 @@
 /**
- * Who may speak to the store's TCP port. The Host must name this machine or the address listened on, and an Origin
- * must too: a web page elsewhere, even behind a name that it rebinds to 127.0.0.1, gets nothing.
+ * Who may speak to the store's TCP port. The Host must name this machine or the address listened on, and an
+ * Origin must too: a web page elsewhere, even behind a name that it rebinds to 127.0.0.1, gets nothing.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
@@ -36,13 +36,15 @@ function hostNameOf(header: string | undefined): string | null {
   return found === null ? null : (found[1] ?? found[2]).toLowerCase()
 }
 
-/** Throws AUTHENTICATION_FAILED unless the request carries the password, in any of ClickHouse's three ways. */
+/**
+ * Throws AUTHENTICATION_FAILED unless the request carries the password, in any of ClickHouse's three ways.
+ */
 export function checkPassword(headers: IncomingHttpHeaders, params: URLSearchParams, password: string): void {
   const sent = sentPassword(headers, params)
   if (sent !== null && timingSafeEqual(digest(sent), digest(password))) return
   throw new ClickHouseFault(
     EXCEPTION_CODE.AUTHENTICATION_FAILED,
-    'default: Authentication failed: password is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)',
+    'default: Authentication failed: the password is wrong. (AUTHENTICATION_FAILED)',
   )
 }
 

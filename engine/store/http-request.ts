@@ -1,13 +1,14 @@
 /**
- * A request in ClickHouse's HTTP protocol, read and checked: the query from `?query=` and the body, `database`,
- * `default_format`, `param_*`, settings, and what compression the client takes. Everything is bounded.
+ * A request in ClickHouse's HTTP protocol, read and checked: the query from `?query=` and the body,
+ * `database`, `default_format`, `param_*`, settings, and what compression the client takes. Everything is
+ * bounded.
  */
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
 import { ClickHouseFault, EXCEPTION_CODE } from './errors.ts'
 
-export const QUERY_SIZE_BYTES_MAX = 1 << 20
+const QUERY_SIZE_BYTES_MAX = 1 << 20
 
 export interface StoreRequest {
   readonly params: URLSearchParams
@@ -24,14 +25,19 @@ export interface StoreRequest {
   readonly acceptsGzip: boolean
 }
 
-/** Parameters of the protocol that are no settings, or settings of the transport that have no meaning here. */
+/**
+ * Parameters of the protocol that are no settings, or settings of the transport that have no meaning here.
+ */
 const PROTOCOL_PARAMS = new Set(
-  (
-    'query database default_format query_id user password role quota_key session_id session_timeout session_check ' +
-    'enable_http_compression http_zlib_compression_level compress decompress wait_end_of_query buffer_size readonly ' +
-    'send_progress_in_http_headers http_headers_progress_interval_ms cancel_http_readonly_queries_on_client_close ' +
-    'http_write_exception_in_output_format http_response_buffer_size stacktrace client_protocol_version log_comment'
-  ).split(' '),
+  `
+  query database default_format query_id user password role quota_key session_id session_timeout
+  session_check enable_http_compression http_zlib_compression_level compress decompress wait_end_of_query
+  buffer_size readonly send_progress_in_http_headers http_headers_progress_interval_ms
+  cancel_http_readonly_queries_on_client_close http_write_exception_in_output_format
+  http_response_buffer_size stacktrace client_protocol_version log_comment
+`
+    .trim()
+    .split(/\s+/),
 )
 
 const PLACEHOLDER = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/

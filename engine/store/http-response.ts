@@ -1,7 +1,8 @@
 /**
- * Answers in ClickHouse's HTTP protocol: headers, exceptions with their status, and results that stream. The first
- * 64 KiB (or 200 ms) of a result are held back, so that a query that fails early is answered with an error status; one that
- * fails later ends with ClickHouse's exception block, marked by the tag in the headers.
+ * Answers in ClickHouse's HTTP protocol: headers, exceptions with their status, and results that stream. The
+ * first 64 KiB (or 200 ms) of a result are held back, so that a query that fails early is answered with an
+ * error status; one that fails later ends with ClickHouse's exception block, marked by the tag in the
+ * headers.
  */
 import { randomBytes } from 'node:crypto'
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
@@ -24,7 +25,7 @@ const CONTENT_TYPES: readonly (readonly [RegExp, string])[] = [
   [/^Parquet/, 'application/octet-stream'],
 ]
 
-export function contentTypeOf(format: string): string {
+function contentTypeOf(format: string): string {
   return CONTENT_TYPES.find(([pattern]) => pattern.test(format))?.[1] ?? 'application/octet-stream'
 }
 
@@ -113,7 +114,10 @@ export async function streamResult(
   else await pipeline(body, createGzip({ level: 3 }), response as Writable)
 }
 
-/** Everything there is and comes, then either the end or the exception in a block that clients recognise by its tag. */
+/**
+ * Everything there is and comes, then either the end or the exception in a block that clients recognise by
+ * its tag.
+ */
 async function* heldBackAndRest(
   chunks: readonly Buffer[],
   running: RunningQuery,

@@ -1,6 +1,7 @@
 /**
- * ClickHouse's HTTP protocol over the embedded engine, once for the sink's private socket (`trusted`), once for the TCP
- * port: of analysts (`reader`), or of a store that runs alone and is written to (`writer`). Lives in the store child.
+ * ClickHouse's HTTP protocol over the embedded engine, once for the sink's private socket (`trusted`), once
+ * for the TCP port: of analysts (`reader`), or of a store that runs alone and is written to (`writer`). Lives
+ * in the store child.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { BodyFiles } from './body-files.ts'

@@ -1,7 +1,7 @@
 /**
- * The one form of INSERT whose rows come in the body of a request:
- * `INSERT INTO [TABLE] [db.]table [(column, ...)] [SETTINGS name = literal, ...] FORMAT name`. It is taken apart here
- * and put together again from quoted parts, so nothing of the sender's text reaches the engine as it was.
+ * The one form of INSERT whose rows come in the body of a request: `INSERT INTO [TABLE] [db.]table [(column,
+ * ...)] [SETTINGS name = literal, ...] FORMAT name`. It is taken apart here and put together again from
+ * quoted parts, so nothing of the sender's text reaches the engine as it was.
  */
 import { ClickHouseFault, EXCEPTION_CODE } from './errors.ts'
 import { isWord, quoteName, quoteString, type SqlToken, tokenizeSql } from './sql-tokens.ts'
@@ -18,11 +18,6 @@ export interface InsertStatement {
 const SETTING_NAME = /^[a-z][a-z0-9_]{0,99}$/
 const FORMAT_NAME = /^[A-Za-z][A-Za-z0-9]{0,49}$/
 const SETTING_VALUE_SIZE_MAX = 4096
-
-/** Whether a statement is an INSERT at all; the rest of it may still be refused. */
-export function isInsert(sql: string): boolean {
-  return isWord(tokenizeSql(sql).tokens[0], 'INSERT')
-}
 
 /** The statement, or null when it is an INSERT of another form (VALUES, SELECT, INFILE). */
 export function parseInsert(sql: string, defaultDatabase: string): InsertStatement | null {

@@ -243,7 +243,7 @@ describe('what a writer may send', () => {
       "INSERT INTO FUNCTION url('http://x', 'CSV') SELECT 1",
       "CREATE TABLE millrace.x (a Int8) ENGINE = File('CSV')",
       "CREATE TABLE millrace.x (a Int8) ENGINE = URL('http://x')",
-      "CREATE TABLE millrace.x (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = local, path = '/x/')",
+      'CREATE TABLE millrace.x (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = s3)',
     ]) {
       expect(writeCode(sql), sql).toBe(497)
     }

@@ -1,10 +1,10 @@
 /**
- * What an analyst may send: one statement that only reads, with no way out of the database. The engine itself refuses
- * the most of it (its one user has no grant on files, networks or other databases, and the session is read-only); the rules
- * here close what it leaves open in a process of its own: INTO OUTFILE, the scalar function `file`, KILL of other
- * sessions' queries, several statements in one, the system tables that tell about the machine, and SETTINGS in a subquery,
- * which may even lift `readonly`. Table functions that take a structure are closed too, for a column of it may be an
- * `ALIAS file(...)`, put together at run time.
+ * What an analyst may send: one statement that only reads, with no way out of the database. The engine itself
+ * refuses the most of it (its one user has no grant on files, networks or other databases, and the session is
+ * read-only); the rules here close what it leaves open in a process of its own: INTO OUTFILE, the scalar
+ * function `file`, KILL of other sessions' queries, several statements in one, the system tables that tell
+ * about the machine, and SETTINGS in a subquery, which may even lift `readonly`. Table functions that take a
+ * structure are closed too, for a column of it may be an `ALIAS file(...)`, put together at run time.
  */
 import { ClickHouseFault, EXCEPTION_CODE } from './errors.ts'
 import { isWord, type SqlToken, tokenizeSql } from './sql-tokens.ts'
@@ -16,31 +16,35 @@ export interface ReadQuery {
   readonly format: string | null
 }
 
-const WRITING_WORDS = new Set(
-  'INSERT CREATE ALTER DROP TRUNCATE OPTIMIZE RENAME EXCHANGE CHECK DELETE UPDATE'.split(' '),
-)
+const WRITING_WORDS = wordSet(`
+  INSERT CREATE ALTER DROP TRUNCATE OPTIMIZE RENAME EXCHANGE CHECK DELETE UPDATE
+`)
 const READING_WORDS = new Set(['SELECT', 'WITH', 'FROM', 'SHOW', 'DESCRIBE', 'DESC', 'EXISTS', 'EXPLAIN'])
 
 /** Table functions that make rows of their own and touch nothing else; `format` has its own rule. */
-const HARMLESS_TABLE_FUNCTIONS = new Set(
-  'format generateseries generate_series numbers numbers_mt primes view zeros zeros_mt'.split(' '),
-)
+const HARMLESS_TABLE_FUNCTIONS = wordSet(`
+  format generateseries generate_series numbers numbers_mt primes view zeros zeros_mt
+`)
 
-/** Functions that read files, load models or tell paths; refused as a name in any place, for `APPLY f` calls them too. */
+/**
+ * Functions that read files, load models or tell paths; refused as a name in any place, for `APPLY f` calls
+ * them too.
+ */
 const FORBIDDEN_NAMES = new Set(['file', 'catboostevaluate', 'evalmlmethod', 'getserversetting', 'getmacro'])
 
-const READABLE_SYSTEM_TABLES = new Set(
-  (
-    'aggregate_function_combinators asynchronous_metrics build_options codecs collations columns contributors ' +
-    'data_skipping_indices data_type_families databases errors events formats functions keywords licenses merges ' +
-    'metrics numbers numbers_mt one parts_columns projections settings settings_changes table_functions tables ' +
-    'time_zones version zeros zeros_mt'
-  ).split(' '),
-)
+const READABLE_SYSTEM_TABLES = wordSet(`
+  aggregate_function_combinators asynchronous_metrics build_options codecs collations columns contributors
+  data_skipping_indices data_type_families databases errors events formats functions keywords licenses
+  merges metrics numbers numbers_mt one parts_columns projections settings settings_changes
+  table_functions tables time_zones version zeros zeros_mt
+`)
 
 const READABLE_DATABASES = new Set(['millrace', 'default', 'information_schema'])
 
-/** What may not be called, by readers or writers: the engine's table functions but for the harmless, and `disk`. */
+/**
+ * What may not be called, by readers or writers: the engine's table functions but for the harmless, and
+ * `disk`.
+ */
 export function forbiddenTableFunctions(all: readonly string[]): ReadonlySet<string> {
   const names = all.map((name) => name.toLowerCase())
   return new Set(['disk', ...names.filter((name) => !HARMLESS_TABLE_FUNCTIONS.has(name))])
@@ -78,7 +82,10 @@ export function guardReadQuery(
   return cutAtFormat(text, tokens)
 }
 
-/** Checks a statement of a writer, which may insert into and change the database, and returns it without comments. */
+/**
+ * Checks a statement of a writer, which may insert into and change the database, and returns it without
+ * comments.
+ */
 export function guardWriteQuery(sql: string, forbiddenCalls: ReadonlySet<string>): string {
   const { text, tokens: all } = tokenizeSql(sql)
   const tokens = withoutFinalSemicolons(all)
@@ -134,7 +141,8 @@ function isForbiddenCall(
 ): boolean {
   const name = tokens[at].value.toLowerCase()
   if (name === 'format') {
-    // The scalar function has a pattern with places to fill in; the table function reads rows of any structure.
+    // The scalar function has a pattern with places to fill in; the table function reads rows of any
+    // structure.
     const argument = tokens[at + 2]
     return !(argument?.kind === 'string' && argument.value.includes('{'))
   }
@@ -144,12 +152,10 @@ function isForbiddenCall(
 }
 
 /** What may follow a column called `settings`; anything else makes it a clause. */
-const AFTER_NAME = new Set(
-  (
-    'AND AS ASC BETWEEN DESC FINAL FORMAT FROM GLOBAL GROUP HAVING ILIKE IN IS JOIN LIKE LIMIT NOT OFFSET OR ORDER ' +
-    'PREWHERE UNION WHERE'
-  ).split(' '),
-)
+const AFTER_NAME = wordSet(`
+  AND AS ASC BETWEEN DESC FINAL FORMAT FROM GLOBAL GROUP HAVING ILIKE IN IS JOIN LIKE LIMIT NOT OFFSET OR
+  ORDER PREWHERE UNION WHERE
+`)
 
 function checkSettings(tokens: readonly SqlToken[], at: number): void {
   const next = tokens[at + 1]
@@ -186,13 +192,11 @@ function denied(what: string): ClickHouseFault {
 }
 
 /** Words after which `format` is a name and not the clause. */
-const BEFORE_EXPRESSION = new Set(
-  (
-    'ALL AND ANY AS ASOF BETWEEN BY CASE DISTINCT ELSE EXCEPT FROM FULL GLOBAL HAVING ILIKE IN INNER INTERSECT INTERVAL IS ' +
-    'JOIN LEFT LIKE LIMIT MOD DIV NOT OFFSET ON OR OUTER PREWHERE QUALIFY RIGHT SELECT SEMI STEP TABLE THEN TO UNION USING ' +
-    'WHEN WHERE WITH'
-  ).split(' '),
-)
+const BEFORE_EXPRESSION = wordSet(`
+  ALL AND ANY AS ASOF BETWEEN BY CASE DISTINCT ELSE EXCEPT FROM FULL GLOBAL HAVING ILIKE IN INNER
+  INTERSECT INTERVAL IS JOIN LEFT LIKE LIMIT MOD DIV NOT OFFSET ON OR OUTER PREWHERE QUALIFY RIGHT SELECT
+  SEMI STEP TABLE THEN TO UNION USING WHEN WHERE WITH
+`)
 
 /** Finds `FORMAT name` at the end of the statement. */
 function cutAtFormat(text: string, tokens: readonly SqlToken[]): ReadQuery {
@@ -206,4 +210,8 @@ function cutAtFormat(text: string, tokens: readonly SqlToken[]): ReadQuery {
 function endsOperand(token: SqlToken): boolean {
   if (token.kind === 'sign') return ')]}*'.includes(token.text)
   return token.kind !== 'word' || !BEFORE_EXPRESSION.has(token.text.toUpperCase())
+}
+
+function wordSet(text: string): ReadonlySet<string> {
+  return new Set(text.trim().split(/\s+/))
 }

@@ -1,6 +1,6 @@
 /**
- * A query's result as a table for the terminal: `millrace query`. Rows and the width of a cell are bounded, and control
- * characters are written out: what a device sent must not steer the terminal.
+ * A query's result as a table for the terminal: `millrace query`. Rows and the width of a cell are bounded,
+ * and control characters are written out: what a device sent must not steer the terminal.
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
@@ -19,11 +19,15 @@ export interface QueryTableOptions {
   readonly timeoutMs?: number
 }
 
-const TABLE_FORMAT = 'JSONCompactEachRowWithNamesAndTypes'
+/** Every value as ClickHouse writes it, in a string. */
+const TABLE_FORMAT = 'JSONCompactStringsEachRowWithNamesAndTypes'
+const NULL_TEXT = 'ᴺᵁᴸᴸ'
 const NUMERIC_TYPE = /^(Nullable\(|LowCardinality\(|SimpleAggregateFunction\(\w+, )*(U?Int|Float|Decimal)/
 const RAW_SIZE_BYTES_MAX = 16 << 20
 
-/** Runs one query and lays out its result. Throws an Error of one line: no answer, or ClickHouse's exception. */
+/**
+ * Runs one query and lays out its result. Throws an Error of one line: no answer, or ClickHouse's exception.
+ */
 export async function queryTable(
   sql: string,
   address: QueryAddress,
@@ -45,8 +49,6 @@ export async function queryTable(
 function post(sql: string, address: QueryAddress, timeoutMs: number): Promise<IncomingMessage> {
   const url = new URL(address.url)
   url.searchParams.set('default_format', TABLE_FORMAT)
-  url.searchParams.set('output_format_json_quote_64bit_integers', '1')
-  url.searchParams.set('output_format_json_quote_denormals', '1')
   const headers: Record<string, string> = { 'Content-Type': 'text/plain; charset=UTF-8' }
   if (address.username !== undefined) headers['X-ClickHouse-User'] = address.username
   if (address.password !== undefined) headers['X-ClickHouse-Key'] = address.password
@@ -81,13 +83,13 @@ function oneLine(text: string): string {
 interface Rows {
   readonly names: readonly string[]
   readonly types: readonly string[]
-  readonly rows: readonly (readonly unknown[])[]
+  readonly rows: readonly (readonly string[])[]
   /** There are more rows than were read. */
   readonly isCut: boolean
 }
 
 async function readRows(message: IncomingMessage, rowsMax: number): Promise<Rows> {
-  const lines: unknown[][] = []
+  const lines: string[][] = []
   let isCut = false
   for await (const line of createInterface({ input: message })) {
     if (line === '') continue
@@ -99,13 +101,13 @@ async function readRows(message: IncomingMessage, rowsMax: number): Promise<Rows
     lines.push(JSON.parse(line))
   }
   const [names = [], types = [], ...rows] = lines
-  return { names: names.map(String), types: types.map(String), rows, isCut }
+  return { names, types, rows, isCut }
 }
 
 function layOut({ names, types, rows }: Rows, cellWidthMax: number): string {
   if (names.length === 0) return ''
   const isNumeric = types.map((type) => NUMERIC_TYPE.test(type))
-  const cell = (value: unknown): string => cutToWidth(cellText(value), cellWidthMax)
+  const cell = (value: string): string => cutToWidth(cellText(value), cellWidthMax)
   const table = [names.map(cell), ...rows.map((row) => row.map(cell))]
   const widths = names.map((_, column) => Math.max(...table.map((row) => textWidth(row[column]))))
   const line = (row: readonly string[]): string =>
@@ -123,9 +125,8 @@ function padded(text: string, width: number, isRight: boolean): string {
   return isRight ? blank + text : text + blank
 }
 
-function cellText(value: unknown): string {
-  if (value === null || value === undefined) return 'NULL'
-  return printable(typeof value === 'string' ? value : JSON.stringify(value))
+function cellText(value: string): string {
+  return value === NULL_TEXT ? 'NULL' : printable(value)
 }
 
 const CONTROL_NAMES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }

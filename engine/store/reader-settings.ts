@@ -1,6 +1,6 @@
 /**
- * The settings a reader may give a query in the URL: how its output looks, and its bounds when they are tighter than
- * the store's own. Everything else is refused as a read-only server refuses it.
+ * The settings a reader may give a query in the URL: how its output looks, and its bounds when they are
+ * tighter than the store's own. Everything else is refused as a read-only server refuses it.
  */
 import type { EngineLimits } from './engine-config.ts'
 import { ClickHouseFault, EXCEPTION_CODE } from './errors.ts'

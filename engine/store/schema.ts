@@ -1,12 +1,15 @@
 /**
- * The database that the engine writes: tables, views and the record of migrations, created through any executor of
- * single statements. Every statement may run again, so a crash between two of them is repaired by the next start.
+ * The database that the engine writes: tables, views and the record of migrations, created through any
+ * executor of single statements. Every statement may run again, so a crash between two of them is repaired by
+ * the next start.
  *
- * `rollups_merged` is what batch SQL over `samples` reproduces, for a window of W seconds that starts at the epoch:
+ * `rollups_merged` is what batch SQL over `samples` reproduces, for a window of W seconds that starts at the
+ * epoch:
  *
  *     SELECT stream, device, metric, toStartOfInterval(ts, INTERVAL W SECOND) AS start, count() AS count,
  *       sum(value) AS sum, avg(value) AS mean, min(value) AS min, max(value) AS max,
- *       argMin(value, (ts, value)) AS first, min(ts) AS first_ts, argMax(value, (ts, value)) AS last, max(ts) AS last_ts
+ *       argMin(value, (ts, value)) AS first, min(ts) AS first_ts,
+ *       argMax(value, (ts, value)) AS last, max(ts) AS last_ts
  *     FROM millrace.samples WHERE NOT isNaN(value) GROUP BY stream, device, metric, start
  */
 import {
@@ -25,6 +28,8 @@ export const DEDUPLICATION_WINDOW = 10_000
 
 export const SCHEMA_VERSION = 1
 
+const NEWER = 'the database was written by a newer millrace; start that one'
+
 export type Execute = (sql: string) => Promise<void>
 
 export interface SchemaOptions {
@@ -38,17 +43,18 @@ export async function createSchema(execute: Execute, options: SchemaOptions): Pr
 }
 
 /** All statements of the current version, each repeatable. */
-export function schemaStatements(options: SchemaOptions): string[] {
+function schemaStatements(options: SchemaOptions): string[] {
   return [
     `CREATE DATABASE IF NOT EXISTS ${DATABASE} ENGINE = Atomic`,
-    `CREATE TABLE IF NOT EXISTS ${DATABASE}.migrations (version UInt32, applied DateTime64(3) DEFAULT now64(3))
-      ENGINE = ReplacingMergeTree ORDER BY version`,
-    `SELECT throwIf(max(version) > ${SCHEMA_VERSION}, 'the database was written by a newer millrace; start that one')
-      FROM ${DATABASE}.migrations FORMAT Null`,
+    `CREATE TABLE IF NOT EXISTS ${DATABASE}.migrations
+      (version UInt32, applied DateTime64(3) DEFAULT now64(3)) ENGINE = ReplacingMergeTree ORDER BY version`,
+    `SELECT throwIf(max(version) > ${SCHEMA_VERSION}, '${NEWER}') FROM ${DATABASE}.migrations FORMAT Null`,
     `CREATE TABLE IF NOT EXISTS ${DATABASE}.samples (${columnList(SAMPLES_COLUMNS)})
-      ENGINE = MergeTree ORDER BY (stream, device, metric, ts) PARTITION BY toYYYYMM(ts) ${tableSettings(options)}`,
+      ENGINE = MergeTree ORDER BY (stream, device, metric, ts) PARTITION BY toYYYYMM(ts)
+      ${tableSettings(options)}`,
     `CREATE TABLE IF NOT EXISTS ${DATABASE}.rollups (${columnList(ROLLUPS_COLUMNS)})
-      ENGINE = AggregatingMergeTree ORDER BY (stream, device, metric, window, start) ${tableSettings(options)}`,
+      ENGINE = AggregatingMergeTree ORDER BY (stream, device, metric, window, start)
+      ${tableSettings(options)}`,
     `CREATE TABLE IF NOT EXISTS ${DATABASE}.dead_letters (${columnList(DEAD_LETTERS_COLUMNS)})
       ENGINE = MergeTree ORDER BY (stream, device, arrival) ${tableSettings(options)}`,
     ROLLUPS_MERGED,

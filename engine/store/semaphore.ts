@@ -1,4 +1,6 @@
-/** A bounded number of places and a bounded queue for them; beyond that, a refusal. First come, first served. */
+/**
+ * A bounded number of places and a bounded queue for them; beyond that, a refusal. First come, first served.
+ */
 import { ClickHouseFault, EXCEPTION_CODE } from './errors.ts'
 
 export class Semaphore {
@@ -21,7 +23,8 @@ export class Semaphore {
       return Promise.reject(
         new ClickHouseFault(
           EXCEPTION_CODE.TOO_MANY_SIMULTANEOUS_QUERIES,
-          `Too many simultaneous queries: ${this.#waitingMax} are waiting already; try again later. (TOO_MANY_SIMULTANEOUS_QUERIES)`,
+          `Too many simultaneous queries: ${this.#waitingMax} are waiting already; try again later. ` +
+            '(TOO_MANY_SIMULTANEOUS_QUERIES)',
         ),
       )
     }

@@ -1,7 +1,8 @@
 /**
- * SQL cut into tokens with ClickHouse's own lexical rules, so that what is checked is what the engine will read. Whatever
- * two readers could see differently (here-documents, letters outside ASCII that are not quoted, comments inside comments,
- * `//` and `#`) is refused. Comments become blanks in `text`, so the engine never has to find their ends.
+ * SQL cut into tokens with ClickHouse's own lexical rules, so that what is checked is what the engine will
+ * read. Whatever two readers could see differently (here-documents, letters outside ASCII that are not
+ * quoted, comments inside comments, `//` and `#`) is refused. Comments become blanks in `text`, so the engine
+ * never has to find their ends.
  */
 import { ClickHouseFault, EXCEPTION_CODE } from './errors.ts'
 

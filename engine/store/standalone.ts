@@ -1,7 +1,7 @@
 /**
- * `millrace store`: the store child alone, for reading or, with `writable`, as the ClickHouse of an engine elsewhere
- * (`--clickhouse http://HOST:PORT`). What may be written stays within the database `millrace`; beyond loopback it takes
- * the password of MILLRACE_STORE_PASSWORD.
+ * `millrace store`: the store child alone, for reading or, with `writable`, as the ClickHouse of an engine
+ * elsewhere (`--clickhouse http://HOST:PORT`). What may be written stays within the database `millrace`;
+ * beyond loopback it takes the password of MILLRACE_STORE_PASSWORD.
  */
 import { type ListenAddress, PASSWORD_VARIABLE } from './child-messages.ts'
 import { StoreStartError } from './errors.ts'
@@ -22,7 +22,8 @@ export async function runStore(options: StandaloneOptions): Promise<StoreHandle>
   if (isWritable && !hasPassword && !isLoopback(options.listen.host)) {
     throw new StoreStartError(
       'LISTEN_REFUSED',
-      `a writable store on ${options.listen.host} needs a password: set ${PASSWORD_VARIABLE}, or listen on 127.0.0.1`,
+      `a writable store on ${options.listen.host} needs a password: set ${PASSWORD_VARIABLE}, ` +
+        'or listen on 127.0.0.1',
     )
   }
   return await startStore({

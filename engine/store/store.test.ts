@@ -160,7 +160,7 @@ describe('starting and dying', () => {
     await second.close()
   })
 
-  test('a directory in use, a port in use, an address of another machine, a directory that is a file', async () => {
+  test('a directory or port in use, an address of another machine, a file for a directory', async () => {
     const fixture = await openFixture()
     const { address } = fixture.store
     const other = temporaryDirectory()

@@ -1,6 +1,6 @@
 /**
- * The parent's side of the store: starts the child over a data directory, hands out its addresses, stops it. What can
- * be wrong with the directory or the port comes back as a StoreStartError of one line.
+ * The parent's side of the store: starts the child over a data directory, hands out its addresses, stops it.
+ * What can be wrong with the directory or the port comes back as a StoreStartError of one line.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { accessSync, chmodSync, constants, existsSync, mkdirSync, mkdtempSync } from 'node:fs'
@@ -81,7 +81,8 @@ function childConfig(options: StoreOptions): StoreChildConfig {
     const reason = (cause as NodeJS.ErrnoException).code
     throw new StoreStartError(
       'DIRECTORY_NOT_WRITABLE',
-      `${directory} cannot be written (${reason}): name another data directory, or give this user the right to it`,
+      `${directory} cannot be written (${reason}): ` +
+        'name another data directory, or give this user the right to it',
       { cause },
     )
   }
@@ -102,7 +103,9 @@ function makeDirectory(path: string): void {
   mkdirSync(path, { mode: 0o700 })
 }
 
-/** A socket's path is short by law; a deep data directory gets one in the system's directory for such files. */
+/**
+ * A socket's path is short by law; a deep data directory gets one in the system's directory for such files.
+ */
 function socketPathIn(runDirectory: string): string {
   const path = join(runDirectory, 'store.sock')
   if (Buffer.byteLength(path) <= SOCKET_PATH_SIZE_BYTES_MAX) return path

@@ -1,6 +1,6 @@
 /**
- * The ClickHouse that the sink talks to, by `@clickhouse/client`: the store child on its Unix socket or a server at a
- * URL, the same way. Faults are StoreErrors that say whether the same request may be sent again.
+ * The ClickHouse that the sink talks to, by `@clickhouse/client`: the store child on its Unix socket or a
+ * server at a URL, the same way. Faults are StoreErrors that say whether the same request may be sent again.
  */
 import { Agent } from 'node:http'
 import { connect } from 'node:net'
@@ -42,7 +42,10 @@ export class StoreError extends Error {
 export interface StoreTarget {
   /** For messages: where it is, without the password. */
   readonly name: string
-  /** Stores one Native block in `millrace.table`, once for one token however often it is sent. The bytes must not change until it settles. */
+  /**
+   * Stores one Native block in `millrace.table`, once for one token however often it is sent. The bytes must
+   * not change until it settles.
+   */
   insert(table: string, columns: readonly string[], block: Uint8Array, token: string): Promise<void>
   /** Runs a statement without a result. */
   command(sql: string): Promise<void>
@@ -172,7 +175,7 @@ const PASSING_CODES = new Set([
 ])
 
 /** What the client threw, sorted by what the sink can do about it. */
-export function storeErrorOf(cause: unknown, name: string): StoreError {
+function storeErrorOf(cause: unknown, name: string): StoreError {
   if (cause instanceof StoreError) return cause
   const message = cause instanceof Error ? cause.message : String(cause)
   const text = message.replace(/: [Ww]hile executing[\s\S]*/, '').trim()

@@ -1,7 +1,15 @@
-/** How many columns of a terminal a text takes: 2 for wide letters and emoji, 0 for marks that join the one before. */
+/**
+ * How many columns of a terminal a text takes: 2 for wide letters and emoji, 0 for marks that join the one
+ * before.
+ */
 
-const WIDE =
-  /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6]|[\u{20000}-\u{3fffd}]|\ufe0f/u
+/** Hangul, CJK, Yi and full-width forms. */
+const WIDE_LETTERS = [
+  '\\u1100-\\u115f\\u2e80-\\u303e\\u3041-\\u33ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\ua000-\\ua4cf\\uac00-\\ud7a3',
+  '\\uf900-\\ufaff\\ufe30-\\ufe4f\\uff00-\\uff60\\uffe0-\\uffe6\\u{20000}-\\u{3fffd}',
+].join('')
+/** The last is the mark that asks for the emoji's form of a character. */
+const WIDE = new RegExp(`\\p{Emoji_Presentation}|[${WIDE_LETTERS}]|\\ufe0f`, 'u')
 const WIDTHLESS = /^[\p{Mn}\p{Me}\p{Cf}]+$/u
 const ASCII = /^[\x20-\x7e]*$/
 
