@@ -27,6 +27,16 @@ function cpuNsOf(pid: number): number | null {
   }
 }
 
+/** The most memory a process ever held, in bytes; null where there is no /proc. */
+function peakSizeBytesOf(pid: number): number | null {
+  try {
+    const found = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
+    return found === null ? null : Number(found[1]) * 1024
+  } catch {
+    return null
+  }
+}
+
 async function insertAll(
   target: StoreTarget,
   blocks: number,
@@ -80,7 +90,13 @@ export const bench: Bench = {
       if (size === 'small') return await measure(target, store.pid, 100, 2)
       const small = await measure(target, store.pid, 3334, 60)
       const usual = await measure(target, store.pid, 33_334, 30)
-      return [...small, ...usual]
+      const peakSizeBytes = peakSizeBytesOf(store.pid)
+      if (peakSizeBytes === null) return [...small, ...usual]
+      return [
+        ...small,
+        ...usual,
+        { name: "store's peak memory", value: peakSizeBytes / 2 ** 20, unit: 'MiB' },
+      ]
     } finally {
       await target.close()
       await store.stop()

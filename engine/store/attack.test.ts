@@ -292,6 +292,7 @@ describe('exhausting', () => {
         i < 9
           ? 'SELECT count() FROM numbers(1000000000000)'
           : 'SELECT groupArray(number) FROM numbers(1000000000)',
+        '?max_execution_time=0.4',
       ),
     )
     for (let i = 0; i < 10; i++) await insertOne()

@@ -12,7 +12,7 @@ import { closeSync, constants, existsSync, openSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { Session } from 'chdb'
+import { drainPending, Session } from 'chdb'
 import { DATABASE } from './columns.ts'
 import { syncInsert } from './deduplication-log.ts'
 import type { EngineLimits } from './engine-config.ts'
@@ -165,7 +165,9 @@ export class ChdbEngine {
     }
   }
 
-  close(): void {
+  /** Waits for what still runs: a process that ends amid chDB's threads may crash on its way out. */
+  async close(): Promise<void> {
+    await drainPending()
     this.#control.close()
     for (const session of this.#idleInsertSessions) session.close()
   }

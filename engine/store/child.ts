@@ -18,6 +18,12 @@ import { createStoreServer } from './http-server.ts'
 
 const STOP_MS_MAX = 10_000
 
+interface Servers {
+  readonly trusted: Server
+  /** Of analysts, or of writers where it is a store of its own. */
+  readonly readers: Server | null
+}
+
 async function main(config: StoreChildConfig): Promise<void> {
   for (const line of repairStore(config.dataDirectory, config.runDirectory, readBootId())) console.error(line)
   const configPath = writeEngineConfig(config.runDirectory, config.limits)
@@ -29,17 +35,16 @@ async function main(config: StoreChildConfig): Promise<void> {
   rmSync(config.socketPath, { force: true })
   await listen(trusted, { path: config.socketPath })
   chmodSync(config.socketPath, 0o600)
-  const servers = [trusted]
+  let readers: Server | null = null
   let address: { host: string; port: number } | null = null
   if (config.listen !== null) {
     const { host, port } = config.listen
     const rights = config.isWritable ? 'writer' : 'reader'
-    const server = createStoreServer({ ...common, rights, listenHost: host, password })
-    await listen(server, { host, port })
-    servers.push(server)
-    address = { host, port: (server.address() as AddressInfo).port }
+    readers = createStoreServer({ ...common, rights, listenHost: host, password })
+    await listen(readers, { host, port })
+    address = { host, port: (readers.address() as AddressInfo).port }
   }
-  stopWithParent(servers, engine, config.socketPath)
+  stopWithParent({ trusted, readers }, engine, config.socketPath)
   send({ event: 'ready', address })
 }
 
@@ -64,17 +69,20 @@ function listenError(cause: NodeJS.ErrnoException, { host, port, path }: ListenO
   return new StoreStartError(code, message, { cause })
 }
 
-function stopWithParent(servers: readonly Server[], engine: ChdbEngine, socketPath: string): void {
+function stopWithParent(servers: Servers, engine: ChdbEngine, socketPath: string): void {
   let isStopping = false
   const stop = (): void => {
     if (isStopping) return
     isStopping = true
     setTimeout(() => process.exit(0), STOP_MS_MAX).unref()
-    const closed = servers.map((server) => new Promise((resolve) => server.close(resolve)))
-    for (const server of servers) server.closeIdleConnections()
-    void Promise.all(closed).then(() => {
+    const all = Object.values(servers).filter((server) => server !== null)
+    const closed = all.map((server) => new Promise((resolve) => server.close(resolve)))
+    // Readers are sent away, which ends their queries; the sink's inserts are waited for.
+    servers.readers?.closeAllConnections()
+    servers.trusted.closeIdleConnections()
+    void Promise.all(closed).then(async () => {
       rmSync(socketPath, { force: true })
-      engine.close()
+      await engine.close()
       process.exit(0)
     })
   }

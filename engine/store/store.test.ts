@@ -208,6 +208,27 @@ describe('starting and dying', () => {
     rmSync(directory, { recursive: true })
   })
 
+  test('a stop ends readers\u2019 queries at once, and lets an insert end', async () => {
+    const fixture = await openFixture()
+    const query = fetch(fixture.url, { method: 'POST', body: 'SELECT count() FROM numbers(1000000000000)' })
+    const left = query.catch(() => 'sent away')
+    const isRunning = async (): Promise<boolean> => {
+      const sql =
+        "SELECT query FROM system.processes WHERE query LIKE '%reader%' AND query NOT LIKE '%processes%'"
+      return (await fixture.target.query(sql)).length > 0
+    }
+    while (!(await isRunning()));
+    const positions = range(50_000)
+    const inserted = fixture.target.insert('dead_letters', COLUMNS, block(positions, 'p'.repeat(100)), 'last')
+    const bodies = join(fixture.store.socketPath, '..', 'bodies')
+    while (readdirSync(bodies).length === 0) await new Promise((resolve) => setImmediate(resolve))
+    await fixture.store.stop()
+    expect(await fixture.store.exited).toEqual({ code: 0, signal: null })
+    expect(await left).toBe('sent away')
+    await inserted
+    await fixture.close()
+  })
+
   test('the child goes when its parent is killed', async () => {
     const directory = temporaryDirectory()
     const module = new URL('./store.ts', import.meta.url).href
