@@ -77,7 +77,8 @@ async function answer(
 function admit(options: StoreServerOptions, message: IncomingMessage, response: ServerResponse): boolean {
   const { listenHost } = options
   if (listenHost === null) return true
-  const isHostKnown = isKnownHost(message.headers.host, listenHost)
+  // A page behind a rebound name has no password: with one, any name will do (a container's, a proxy's).
+  const isHostKnown = options.password !== null || isKnownHost(message.headers.host, listenHost)
   if (isHostKnown && isKnownOrigin(message.headers, listenHost)) {
     if (message.headers.origin !== undefined) {
       response.setHeader('Access-Control-Allow-Origin', message.headers.origin)

@@ -278,6 +278,9 @@ describe('a store that runs alone', () => {
       await stranger.close()
       expect((await send(`${url}/?query=SELECT+1`, '', {}, 'GET')).status).toBe(403)
       expect((await send(`${url}/?password=s3cret`, 'SELECT 1')).text).toBe('1\n')
+      const named = { Host: 'engine:8123' }
+      expect((await send(`${url}/?password=s3cret`, 'SELECT 1', named)).text).toBe('1\n')
+      expect((await send(`${url}/`, 'SELECT 1', named)).status).toBe(403)
       await store.stop()
     } finally {
       delete process.env.MILLRACE_STORE_PASSWORD
