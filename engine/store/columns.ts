@@ -59,10 +59,31 @@ export const DEAD_LETTERS_COLUMNS = [
   { name: 'position', type: 'UInt64' },
 ] as const satisfies readonly ColumnSpec[]
 
+/**
+ * What a batch (shard, mark) did to a stream's messages of one arrival minute (UTC), as deltas that sum up. All but
+ * `messages` count readings; a message that became a dead letter is one accepted and one dead_lettered, its readings
+ * being unknown. accepted = stored + filtered + dead_lettered + duplicate; amended (readings that came after their
+ * window had closed) is beside the balance, they are stored as well.
+ */
+export const LEDGER_COLUMNS = [
+  { name: 'stream', type: LOW_CARDINALITY_STRING },
+  { name: 'minute', type: 'DateTime', codec: 'Delta, ZSTD' },
+  { name: 'shard', type: 'UInt32' },
+  { name: 'mark', type: 'UInt64', codec: 'Delta, ZSTD' },
+  { name: 'accepted', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'stored', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'filtered', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'dead_lettered', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'duplicate', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'amended', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'messages', type: 'UInt64', codec: 'ZSTD' },
+] as const satisfies readonly ColumnSpec[]
+
 export const TABLE_COLUMNS = {
   samples: SAMPLES_COLUMNS,
   rollups: ROLLUPS_COLUMNS,
   dead_letters: DEAD_LETTERS_COLUMNS,
+  ledger: LEDGER_COLUMNS,
 } as const satisfies Record<string, readonly ColumnSpec[]>
 
 export type TableName = keyof typeof TABLE_COLUMNS

@@ -21,6 +21,58 @@ test('may be created again, and is recorded once', async () => {
   expect(rows).toEqual([{ version: SCHEMA_VERSION }])
 })
 
+test('a database of version 1 gets what came later, and keeps what it has', async () => {
+  const { target } = fixture
+  const version1 = [
+    'DROP VIEW millrace.ledger_balance SYNC',
+    'DROP TABLE millrace.ledger SYNC',
+    'TRUNCATE TABLE millrace.migrations',
+    'INSERT INTO millrace.migrations (version) VALUES (1)',
+    `INSERT INTO millrace.samples (stream, device, metric, value) SETTINGS insert_deduplication_token = 'old'
+      VALUES ('old', 'd', 'm', 1)`,
+  ]
+  for (const statement of version1) await target.command(statement)
+  await again()
+  expect(await target.query('SELECT version FROM millrace.migrations ORDER BY version')).toEqual([
+    { version: 1 },
+    { version: SCHEMA_VERSION },
+  ])
+  expect(await target.query('SELECT count() AS n FROM millrace.ledger_balance')).toEqual([{ n: 0 }])
+  expect(await target.query("SELECT value FROM millrace.samples WHERE stream = 'old'")).toEqual([
+    { value: 1 },
+  ])
+  await target.command('TRUNCATE TABLE millrace.samples')
+})
+
+test('the ledger sums up by stream and minute, and tells what does not add up', async () => {
+  const { target } = fixture
+  const rows = [
+    "('a', 60, 0, 1, 10, 7, 1, 1, 1, 4, 5)",
+    "('a', 60, 1, 1, 5, 5, 0, 0, 0, 0, 2)",
+    "('a', 60, 0, 1, 2, 0, 0, 0, 2, 0, 1)", // of one key: merges into the first
+    "('a', 120, 0, 2, 3, 4, 0, 0, 0, 0, 3)",
+  ]
+  for (const [index, row] of rows.entries()) {
+    await target.command(
+      `INSERT INTO millrace.ledger SETTINGS insert_deduplication_token = 'ledger${index}' VALUES ${row}`,
+    )
+  }
+  const balance = `SELECT stream, toUnixTimestamp(minute) AS minute, accepted, stored, filtered, dead_lettered,
+    duplicate, amended, messages, difference FROM millrace.ledger_balance ORDER BY minute`
+  const expected = [
+    [60, 17, 12, 1, 1, 3, 4, 8, 0],
+    [120, 3, 4, 0, 0, 0, 0, 3, -1],
+  ]
+  const found = async () =>
+    (await target.query<Record<string, unknown>>(balance)).map(({ stream, ...counts }) =>
+      Object.values(counts).map(Number),
+    )
+  expect(await found()).toEqual(expected)
+  await target.command('OPTIMIZE TABLE millrace.ledger FINAL')
+  expect(await found()).toEqual(expected)
+  expect(await target.query('SELECT count() AS n FROM millrace.ledger')).toEqual([{ n: 3 }])
+})
+
 test('a database of a newer version is refused in words', async () => {
   await fixture.target.command(`INSERT INTO millrace.migrations (version) VALUES (${SCHEMA_VERSION + 1})`)
   await expect(again()).rejects.toThrow(/^the database was written by a newer millrace; start that one$/)

@@ -16,6 +16,7 @@ import {
   type ColumnSpec,
   DATABASE,
   DEAD_LETTERS_COLUMNS,
+  LEDGER_COLUMNS,
   ROLLUPS_COLUMNS,
   SAMPLES_COLUMNS,
 } from './columns.ts'
@@ -26,7 +27,8 @@ import {
  */
 export const DEDUPLICATION_WINDOW = 10_000
 
-export const SCHEMA_VERSION = 1
+/** 2 added `ledger`; what was stored before it has no entry there. */
+export const SCHEMA_VERSION = 2
 
 const NEWER = 'the database was written by a newer millrace; start that one'
 
@@ -57,7 +59,10 @@ function schemaStatements(options: SchemaOptions): string[] {
       ${tableSettings(options)}`,
     `CREATE TABLE IF NOT EXISTS ${DATABASE}.dead_letters (${columnList(DEAD_LETTERS_COLUMNS)})
       ENGINE = MergeTree ORDER BY (stream, device, arrival) ${tableSettings(options)}`,
+    `CREATE TABLE IF NOT EXISTS ${DATABASE}.ledger (${columnList(LEDGER_COLUMNS)})
+      ENGINE = SummingMergeTree ORDER BY (stream, minute, shard, mark) ${tableSettings(options)}`,
     ROLLUPS_MERGED,
+    LEDGER_BALANCE,
     `INSERT INTO ${DATABASE}.migrations (version)
       SELECT ${SCHEMA_VERSION} WHERE ${SCHEMA_VERSION} NOT IN (SELECT version FROM ${DATABASE}.migrations)`,
   ]
@@ -73,6 +78,20 @@ const ROLLUPS_MERGED = `CREATE OR REPLACE VIEW ${DATABASE}.rollups_merged AS
       min(first) AS r_first, max(last) AS r_last
     FROM ${DATABASE}.rollups
     GROUP BY stream, device, metric, window, start
+  )`
+
+/** One row per stream and arrival minute; `difference` is 0 when the books balance. */
+const LEDGER_BALANCE = `CREATE OR REPLACE VIEW ${DATABASE}.ledger_balance AS
+  SELECT stream, minute,
+    l_accepted AS accepted, l_stored AS stored, l_filtered AS filtered, l_dead_lettered AS dead_lettered,
+    l_duplicate AS duplicate, l_amended AS amended, l_messages AS messages,
+    toInt64(l_accepted) - l_stored - l_filtered - l_dead_lettered - l_duplicate AS difference
+  FROM (
+    SELECT stream, minute, sum(accepted) AS l_accepted, sum(stored) AS l_stored,
+      sum(filtered) AS l_filtered, sum(dead_lettered) AS l_dead_lettered,
+      sum(duplicate) AS l_duplicate, sum(amended) AS l_amended, sum(messages) AS l_messages
+    FROM ${DATABASE}.ledger
+    GROUP BY stream, minute
   )`
 
 function columnList(columns: readonly ColumnSpec[]): string {
