@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -205,6 +205,7 @@ describe('starting and dying', () => {
     await target.close()
     await store.stop()
     expect(await store.exited).toEqual({ code: 0, signal: null })
+    expect(existsSync(join(store.socketPath, '..'))).toBe(false)
     rmSync(directory, { recursive: true })
   })
 

@@ -3,7 +3,7 @@
  * What can be wrong with the directory or the port comes back as a StoreStartError of one line.
  */
 import { type ChildProcess, fork } from 'node:child_process'
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, mkdtempSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -57,6 +57,10 @@ export async function startStore(options: StoreOptions): Promise<StoreHandle> {
     // Not 'exit': what the child wrote last has been read by now too.
     child.once('close', (code, signal) => settle({ code, signal }))
   })
+  const socketDirectory = dirname(config.socketPath)
+  if (socketDirectory !== config.runDirectory) {
+    void exited.then(() => rmSync(socketDirectory, { recursive: true, force: true }))
+  }
   const address = await readiness(child, exited, lastLines)
   return {
     socketPath: config.socketPath,
