@@ -10,6 +10,8 @@
  *   and lastTsMs are 0, and n is 0, or -1 when `last` is the newest event time.
  * `#cold`, three doubles a series:  0 startMs  1 first  2 firstTsMs
  */
+import { assert } from '../base/assert.ts'
+import type { StateReader, StateWriter } from '../codecs/state.ts'
 import { lowerFirst, PaneField, type PanePool, raiseLast } from './pane-pool.ts'
 
 const HOT_STRIDE = 8
@@ -40,10 +42,7 @@ export class CurrentPanes {
   #hot = new Float64Array(CAPACITY_MIN * HOT_STRIDE)
   #cold = new Float64Array(CAPACITY_MIN * COLD_STRIDE)
 
-  /**
-   * Adds rows while each is the next one of its series' current pane; returns the first that is not, or
-   * `end`.
-   */
+  /** Adds rows while each is the next one of its series' current pane; returns the first other, or `end`. */
   // hot: per message
   addRun(series: Int32Array, tsMs: Float64Array, value: Float64Array, start: number, end: number): number {
     const hot = this.#hot
@@ -84,20 +83,11 @@ export class CurrentPanes {
     this.touchedSum = sum
   }
 
-  /** Makes room for the series. */
+  /** Makes room for the series, which is a new one. */
   admit(one: number): void {
-    const needed = (one + 1) * HOT_STRIDE
-    if (needed > this.#hot.length) {
-      let capacity = this.#hot.length / HOT_STRIDE
-      while (capacity <= one) capacity *= 2
-      const hot = new Float64Array(capacity * HOT_STRIDE)
-      const cold = new Float64Array(capacity * COLD_STRIDE)
-      hot.set(this.#hot)
-      cold.set(this.#cold)
-      this.#hot = hot
-      this.#cold = cold
-    }
-    this.seriesCount = Math.max(this.seriesCount, one + 1)
+    if ((one + 1) * HOT_STRIDE > this.#hot.length) this.#adopt(this.#hot, this.#cold, one + 1)
+    this.#cold.fill(0, this.seriesCount * COLD_STRIDE, (one + 1) * COLD_STRIDE)
+    this.seriesCount = one + 1
   }
 
   has(one: number): boolean {
@@ -161,10 +151,7 @@ export class CurrentPanes {
     return ts >= hot[at + LIMIT_MS]
   }
 
-  /**
-   * Opens the current pane with its first reading; what was in the record before is gone. The limit is still
-   * to be set.
-   */
+  /** Opens the current pane with its first reading, over what was in the record; sets no limit yet. */
   open(one: number, startMs: number, ts: number, x: number): void {
     const hot = this.#hot
     const cold = this.#cold
@@ -209,10 +196,39 @@ export class CurrentPanes {
     hot[at + LAST_TS_MS] = 0
   }
 
-  /** Forgets all series, keeps the memory. */
+  /** Forgets all series, keeps the memory. What `#cold` held is gone when they are admitted again. */
   clear(): void {
     this.#hot.fill(0, 0, this.seriesCount * HOT_STRIDE)
     this.count = 0
     this.seriesCount = 0
+  }
+
+  save(out: StateWriter): void {
+    out.numbers(this.seriesCount, this.count, this.engineMs)
+    out.f64(this.#hot, this.seriesCount * HOT_STRIDE)
+    out.f64(this.#cold, this.seriesCount * COLD_STRIDE)
+  }
+
+  load(from: StateReader): void {
+    const [seriesCount, count, engineMs] = from.numbers(3)
+    const hot = from.f64()
+    const cold = from.f64()
+    assert(hot.length === seriesCount * HOT_STRIDE, 'state has another number of series')
+    assert(cold.length === seriesCount * COLD_STRIDE, 'state has another number of series')
+    assert(count <= seriesCount, 'state has more current panes than series')
+    this.#adopt(hot, cold, seriesCount)
+    this.seriesCount = seriesCount | 0
+    this.count = count | 0
+    this.engineMs = engineMs
+  }
+
+  /** Takes over the records with room for `seriesMax` series and some more. */
+  #adopt(hot: Float64Array, cold: Float64Array, seriesMax: number): void {
+    let capacity = CAPACITY_MIN
+    while (capacity < seriesMax) capacity *= 2
+    this.#hot = new Float64Array(capacity * HOT_STRIDE)
+    this.#cold = new Float64Array(capacity * COLD_STRIDE)
+    this.#hot.set(hot)
+    this.#cold.set(cold)
   }
 }

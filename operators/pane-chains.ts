@@ -1,10 +1,11 @@
 /**
  * The open panes of each series beside its current one, chained in order of (level, start): narrow before
- * wide. One owner: the shard's thread. Invariant: a pane of the pool is in one chain; a chain has a pane
- * once.
+ * wide. One owner: the shard's thread. Invariant: a pane of the pool is in one chain, once.
  *
  * Four int32 a series:  0 head (0 is none)  1 length  2 watched (1 while the series is in a queue)  3 unused
  */
+import { assert } from '../base/assert.ts'
+import type { StateReader, StateWriter } from '../codecs/state.ts'
 import { PaneField, PanePool } from './pane-pool.ts'
 
 const STRIDE = 4
@@ -70,10 +71,7 @@ export class PaneChains {
     return pane
   }
 
-  /**
-   * Takes `pane`, which stands after `previous` (0: at the head), out of the chain; returns the one behind
-   * it.
-   */
+  /** Takes `pane`, which stands after `previous` (0: at the head), out; returns the one behind it. */
   remove(one: number, previous: number, pane: number): number {
     const next = this.pool.next(pane)
     if (previous === 0) this.#series[one * STRIDE + HEAD] = next
@@ -87,6 +85,23 @@ export class PaneChains {
   clear(): void {
     this.pool.clear()
     this.#series.fill(0)
+  }
+
+  /** The chains of the first `seriesCount` series; no other has one. */
+  save(out: StateWriter, seriesCount: number): void {
+    out.i32(this.#series, seriesCount * STRIDE)
+    this.pool.save(out)
+  }
+
+  load(from: StateReader, seriesCount: number): void {
+    const series = from.i32()
+    assert(series.length === seriesCount * STRIDE, 'state has chains of another number of series')
+    if (seriesCount > 0) this.admit(seriesCount - 1)
+    this.#series.set(series)
+    this.pool.load(from)
+    let paneCount = 0
+    for (let at = LENGTH; at < series.length; at += STRIDE) paneCount += series[at]
+    assert(paneCount === this.pool.count, 'state has other panes than its chains')
   }
 }
 

@@ -6,6 +6,7 @@
  *                              9 touchedMs (engine time of the last addition)  10 two int32: level, next pane
  */
 import { assert } from '../base/assert.ts'
+import type { StateReader, StateWriter } from '../codecs/state.ts'
 
 export const PaneField = {
   startMs: 0,
@@ -73,7 +74,7 @@ export class PanePool {
       this.#free = this.#ints[pane * INT_STRIDE + INT_NEXT]
     } else {
       pane = ++this.#usedMax
-      if ((pane + 1) * STRIDE > this.fields.length) this.#grow()
+      if ((pane + 1) * STRIDE > this.fields.length) this.#adopt(this.fields)
     }
     this.count++
     const fields = this.fields
@@ -133,18 +134,37 @@ export class PanePool {
     this.#usedMax = 0
   }
 
+  /** Records in use and given back, in their places, for the free list runs through them. */
+  save(out: StateWriter): void {
+    out.numbers(this.count, this.#free, this.#usedMax)
+    out.f64(this.fields, (this.#usedMax + 1) * STRIDE)
+  }
+
+  load(from: StateReader): void {
+    const [count, free, usedMax] = from.numbers(3)
+    const fields = from.f64()
+    assert(fields.length === (usedMax + 1) * STRIDE, 'state has another number of panes')
+    assert(count <= usedMax && free <= usedMax, 'state has a pane past the last')
+    this.#adopt(fields)
+    this.count = count | 0
+    this.#free = free | 0
+    this.#usedMax = usedMax | 0
+  }
+
   /**
-   * Doubles while that is cheap, then goes to the bound at once: memory that nothing was written to yet costs
-   * address space only, and copying two million panes once more would stop the thread for 0.2 s.
+   * Takes over the records with room for one more at least. The room doubles while that is cheap, then goes to
+   * the bound at once: memory that nothing was written to yet costs address space only, and copying two
+   * million panes once more would stop the thread for 0.2 s.
    */
-  #grow(): void {
-    const doubled = (this.fields.length / STRIDE) * 2
-    const capacity =
-      doubled <= CAPACITY_COPIED_MAX ? doubled : Math.max(doubled, this.#countMax + CAPACITY_MIN)
-    const fields = new Float64Array(capacity * STRIDE)
-    fields.set(this.fields)
-    this.fields = fields
-    this.#ints = new Int32Array(fields.buffer)
+  #adopt(records: Float64Array): void {
+    let capacity = CAPACITY_MIN
+    while (capacity * STRIDE <= records.length) {
+      capacity *= 2
+      if (capacity > CAPACITY_COPIED_MAX) capacity = Math.max(capacity, this.#countMax + CAPACITY_MIN)
+    }
+    this.fields = new Float64Array(capacity * STRIDE)
+    this.fields.set(records)
+    this.#ints = new Int32Array(this.fields.buffer)
   }
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { Prng } from '../base/prng.ts'
+import { StateReader, StateWriter } from '../codecs/state.ts'
 import { SeriesQueue } from './series-queue.ts'
 
 test('gives back in order what it took, growing and wrapping', () => {
@@ -18,4 +19,34 @@ test('gives back in order what it took, growing and wrapping', () => {
   expect(queue.length).toBeGreaterThan(2048)
   queue.clear()
   expect(queue.length).toBe(0)
+})
+
+test('goes on where it was saved, wrapped or not', () => {
+  const prng = new Prng(2)
+  let queue = new SeriesQueue()
+  const expected: number[] = []
+  let wrappedCount = 0
+  for (let step = 0, next = 0; step < 30_000; step++) {
+    if (prng.unit() < (expected.length < 900 ? 0.6 : 0.45)) {
+      queue.append(next)
+      expected.push(next++)
+    } else if (expected.length > 0) {
+      expect(queue.take()).toBe(expected.shift())
+    }
+    if (step % 97 !== 0) continue
+    const out = new StateWriter()
+    queue.save(out)
+    const image = Uint8Array.from(Buffer.concat(out.parts))
+    queue = new SeriesQueue()
+    queue.load(new StateReader(image))
+    const again = new StateWriter()
+    queue.save(again)
+    expect(Buffer.concat(again.parts).equals(image)).toBe(true)
+    const reader = new StateReader(image)
+    reader.numbers(3)
+    reader.i32()
+    if (reader.i32().length > 0) wrappedCount++
+  }
+  expect(wrappedCount).toBeGreaterThan(20)
+  while (expected.length > 0) expect(queue.take()).toBe(expected.shift())
 })

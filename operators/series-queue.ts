@@ -1,6 +1,9 @@
 /**
  * First in, first out queue of series numbers: a ring that doubles when full. One owner: the shard's thread.
  */
+import { assert } from '../base/assert.ts'
+import type { StateReader, StateWriter } from '../codecs/state.ts'
+
 export class SeriesQueue {
   length = 0
   #ring = new Int32Array(1024)
@@ -23,6 +26,32 @@ export class SeriesQueue {
   clear(): void {
     this.length = 0
     this.#head = 0
+  }
+
+  save(out: StateWriter): void {
+    const ring = this.#ring
+    const tailCount = Math.min(this.length, ring.length - this.#head)
+    out.numbers(this.length, this.#head, ring.length)
+    out.i32(ring.subarray(this.#head), tailCount)
+    out.i32(ring, this.length - tailCount)
+  }
+
+  /** Each number goes back to its place in the ring, so that equal queues go on saving equal bytes. */
+  load(from: StateReader): void {
+    const [length, head, capacity] = from.numbers(3)
+    const tail = from.i32()
+    const wrapped = from.i32()
+    assert(capacity > 0 && (capacity & (capacity - 1)) === 0 && head < capacity, 'state has no such queue')
+    const tailCount = Math.min(length, capacity - head)
+    assert(
+      tail.length === tailCount && wrapped.length === length - tailCount,
+      'state has another queue length',
+    )
+    this.#ring = new Int32Array(capacity)
+    this.#ring.set(tail, head)
+    this.#ring.set(wrapped)
+    this.#head = head | 0
+    this.length = length | 0
   }
 
   #grow(): void {

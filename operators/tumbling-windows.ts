@@ -17,6 +17,7 @@
  * 131,072 rows go; the rest follows with the next ones.
  */
 import { assert } from '../base/assert.ts'
+import type { Stateful, StateReader, StateWriter } from '../codecs/state.ts'
 import { PaneRows } from './pane-rows.ts'
 import { WidthFamily } from './width-family.ts'
 import { planFamilies, WindowSettingsError } from './width-plan.ts'
@@ -42,26 +43,29 @@ export interface WindowStats {
   series: number
 }
 
+/** To be raised when the saved layout changes, or a constant or rule that decides which rows come next. */
+const STATE_VERSION = 1
 const PANES_MAX = 4_000_000
 /** Nearly 3 GB of records for each width that is no multiple of a narrower one. */
 const PANES_MAX_MAX = 32_000_000
 
-export class TumblingWindows {
+export class TumblingWindows implements Stateful {
   /** Rows that left. The owner takes them and clears it. */
   readonly closed = new PaneRows()
   readonly #families: WidthFamily[]
   readonly #aheadGuardMs: number
+  readonly #settingsSaved: Float64Array
   #gapMs = 0
 
   /** Throws WindowSettingsError. */
   constructor(settings: TumblingSettings) {
     checkSettings(settings)
-    const { latenessMs, idleTimeoutMs, panesMax = PANES_MAX } = settings
+    const { widthsMs, latenessMs, idleTimeoutMs, aheadGuardMs, panesMax = PANES_MAX } = settings
+    this.#aheadGuardMs = aheadGuardMs
+    const numbers = [latenessMs, idleTimeoutMs, aheadGuardMs, panesMax, ...widthsMs]
+    this.#settingsSaved = Float64Array.of(STATE_VERSION, ...numbers)
     const familySettings = { latenessMs, idleTimeoutMs, panesMax }
-    this.#aheadGuardMs = settings.aheadGuardMs
-    this.#families = planFamilies(settings.widthsMs).map(
-      (plan) => new WidthFamily(plan, familySettings, this.closed),
-    )
+    this.#families = planFamilies(widthsMs).map((plan) => new WidthFamily(plan, familySettings, this.closed))
   }
 
   /**
@@ -105,6 +109,29 @@ export class TumblingWindows {
     for (const family of this.#families) if (!family.flush(rowsMax)) return false
     this.#gapMs = 0
     return true
+  }
+
+  /**
+   * Gathers all that decides the rows to come, and the counters, as views: nothing may be called until they
+   * are written. The rows in `closed` must have been taken. Also between the pieces of a flush.
+   */
+  save(out: StateWriter): void {
+    assert(this.closed.count === 0, 'rows were not taken before the state was saved')
+    out.f64(this.#settingsSaved)
+    out.numbers(this.#gapMs)
+    for (const family of this.#families) family.save(out)
+  }
+
+  /** Throws WindowSettingsError when the state was saved with other settings; what threw is spoiled. */
+  load(from: StateReader): void {
+    assert(this.closed.count === 0 && this.stats.series === 0, 'windows that load a state are not new')
+    const settings = from.f64()
+    const own = this.#settingsSaved
+    if (settings.length !== own.length || settings.some((value, index) => value !== own[index])) {
+      throw new WindowSettingsError(`state of windows with settings ${settings}, not ${own}`)
+    }
+    this.#gapMs = from.numbers(1)[0]
+    for (const family of this.#families) family.load(from)
   }
 
   get stats(): WindowStats {

@@ -4,6 +4,7 @@
  * chain; a pane hands what it holds to the wider panes once, when it leaves.
  */
 import { assert } from '../base/assert.ts'
+import type { StateReader, StateWriter } from '../codecs/state.ts'
 import { CurrentPanes } from './current-panes.ts'
 import { PaneChains } from './pane-chains.ts'
 import { PaneField } from './pane-pool.ts'
@@ -11,9 +12,7 @@ import type { PaneRows } from './pane-rows.ts'
 import { SeriesQueue } from './series-queue.ts'
 import type { WidthFamilyPlan } from './width-plan.ts'
 
-/**
- * Which panes of a chain a call lets go: those the watermark passed; these and ahead ones left alone; all.
- */
+/** Which panes of a chain a call lets go: those the watermark passed; these and ahead ones left alone; all. */
 const Release = { due: 0, stale: 1, all: 2 } as const
 type Release = (typeof Release)[keyof typeof Release]
 
@@ -22,10 +21,7 @@ const TS_MS_MAX = 8.64e15
 /** Records touched ahead of their use, and the number of series up to which the caches hold them anyway. */
 const BLOCK_ROWS = 96
 const CACHED_SERIES_MAX = 16_384
-/**
- * What one tick does at most: series that it looks at, rows that it lets go for staleness and for silence
- * each.
- */
+/** A tick's bounds: series that it looks at, rows that it lets go for staleness and for silence each. */
 const SWEEP_SERIES_MAX = 262_144
 const TICK_ROWS_MAX = 65_536
 /** Panes that late and ahead readings may hold open in one series, beside those that lateness does. */
@@ -119,10 +115,7 @@ export class WidthFamily {
     }
   }
 
-  /**
-   * Lets panes go, series by series, until there are `rowsMax` rows; true once all have left and the family
-   * is as new.
-   */
+  /** Lets panes go, series by series, to `rowsMax` rows; true once all have left and the family is as new. */
   flush(rowsMax: number): boolean {
     for (; this.#flushNext < this.#current.seriesCount; this.#flushNext++) {
       if (this.#closed.count >= rowsMax) return false
@@ -136,6 +129,34 @@ export class WidthFamily {
     this.#evictNext = 0
     this.#flushNext = 0
     return true
+  }
+
+  save(out: StateWriter): void {
+    out.numbers(this.lateCount, this.aheadCount, this.skippedCount)
+    out.numbers(this.#sweepNext, this.#evictNext, this.#flushNext)
+    this.#current.save(out)
+    this.#watched.save(out)
+    this.#chains.save(out, this.#current.seriesCount)
+  }
+
+  /** Integers come as doubles; `| 0` here and below keeps them integers to the compiler. */
+  load(from: StateReader): void {
+    const [lateCount, aheadCount, skippedCount] = from.numbers(3)
+    const [sweepNext, evictNext, flushNext] = from.numbers(3)
+    this.#current.load(from)
+    this.#watched.load(from)
+    const { seriesCount } = this.#current
+    this.#chains.load(from, seriesCount)
+    const seriesLast = Math.max(0, seriesCount - 1)
+    assert(sweepNext <= seriesLast && evictNext <= seriesLast, 'state has a cursor past the last series')
+    assert(flushNext <= seriesCount, 'state has a flush past the last series')
+    assert(this.#watched.length <= seriesCount, 'state watches more series than there are')
+    this.lateCount = lateCount
+    this.aheadCount = aheadCount
+    this.skippedCount = skippedCount
+    this.#sweepNext = sweepNext | 0
+    this.#evictNext = evictNext | 0
+    this.#flushNext = flushNext | 0
   }
 
   /** A reading that is not simply the next one of the current pane. */
@@ -274,10 +295,7 @@ export class WidthFamily {
   }
 }
 
-/**
- * The greatest multiple of the width, whole ms, that is not above `ts`; the inner floor is for times like
- * -5e-324.
- */
+/** The greatest multiple of the width, whole ms, not above `ts`; the inner floor is for times like -5e-324. */
 function startOfPane(ts: number, widthMs: number): number {
   return Math.floor(Math.floor(ts) / widthMs) * widthMs + 0
 }

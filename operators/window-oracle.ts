@@ -43,16 +43,18 @@ export function pushReadings(windows: TumblingWindows, readings: Reading[], arri
   windows.push(series, tsMs, value, arrivalMs, 0, readings.length)
 }
 
+export function playStep(windows: TumblingWindows, step: Step, rows: Row[]): void {
+  if ('readings' in step) pushReadings(windows, step.readings, step.arrivalMs)
+  else if ('tickMs' in step) windows.tick(step.tickMs)
+  else windows.gap(step.gapMs)
+  takeRows(windows.closed, rows)
+}
+
 /** Plays the steps, flushes at the end, and returns all rows in the order they left. */
 export function play(settings: TumblingSettings, steps: Step[]): Row[] {
   const windows = new TumblingWindows(settings)
   const rows: Row[] = []
-  for (const step of steps) {
-    if ('readings' in step) pushReadings(windows, step.readings, step.arrivalMs)
-    else if ('tickMs' in step) windows.tick(step.tickMs)
-    else windows.gap(step.gapMs)
-    takeRows(windows.closed, rows)
-  }
+  for (const step of steps) playStep(windows, step, rows)
   windows.flush()
   takeRows(windows.closed, rows)
   return rows
