@@ -21,11 +21,13 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { SEGMENT_HEADER_SIZE_BYTES } from '../codecs/journal/batch.ts'
 import { EngineError } from './engine-error.ts'
+import { type FileLock, takeLock } from './file-lock.ts'
 
 const FORMAT_VERSION = 1
+/** An engine that was killed may take a moment to be gone. */
+const PREDECESSOR_WAIT_MS = 3000
 
 interface Identity {
   formatVersion: number
@@ -37,7 +39,7 @@ export class DataDirectory {
   readonly path: string
   readonly storeId: Uint8Array
   readonly shards: number
-  #lock: DatabaseSync
+  #lock: FileLock
 
   /**
    * Opens the directory and makes it when it is missing. `shards` null means: as many as it has, or `shardsDefault`.
@@ -52,7 +54,7 @@ export class DataDirectory {
       this.shards = identity.shards
       this.storeId = Buffer.from(identity.storeId, 'hex')
     } catch (error) {
-      this.#lock.close()
+      this.#lock.release()
       throw error
     }
   }
@@ -62,7 +64,7 @@ export class DataDirectory {
   }
 
   close(): void {
-    this.#lock.close()
+    this.#lock.release()
   }
 }
 
@@ -81,19 +83,22 @@ function makeWritable(path: string): void {
   }
 }
 
-function lock(path: string): DatabaseSync {
-  const database = new DatabaseSync(join(path, 'lock.db'))
+function lock(path: string): FileLock {
+  let lock: FileLock | null
   try {
-    database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
-    return database
+    lock = takeLock(join(path, 'lock.db'), PREDECESSOR_WAIT_MS)
   } catch (error) {
-    database.close()
     throw new EngineError(
-      'DATA_IN_USE',
-      `data directory ${path} is in use by another millrace: stop that one, or choose another with --data DIR`,
+      'DATA_NOT_WRITABLE',
+      `data directory ${path} can't be locked (${(error as Error).message}): choose another with --data DIR`,
       error,
     )
   }
+  if (lock !== null) return lock
+  throw new EngineError(
+    'DATA_IN_USE',
+    `data directory ${path} is in use by another millrace: stop that one, or choose another with --data DIR`,
+  )
 }
 
 function identify(path: string, shards: number | null, shardsDefault: number): Identity {

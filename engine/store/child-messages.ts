@@ -1,4 +1,4 @@
-/** What passes between the engine and its store child: one configuration in, and events out. */
+/** What passes between the engine and its store child: one configuration in, and events out; then a request to stop. */
 import type { EngineLimits } from './engine-config.ts'
 import type { StoreStartCode } from './errors.ts'
 
@@ -28,4 +28,11 @@ export type StoreChildEvent =
   | { readonly event: 'ready'; readonly address: ListenAddress | null }
   | { readonly event: 'fault'; readonly code: StoreStartCode; readonly message: string }
 
+/** The child takes no more requests, lets running inserts end, and exits with 0. */
+export interface StoreChildRequest {
+  readonly request: 'stop'
+}
+
 export const PASSWORD_VARIABLE = 'MILLRACE_STORE_PASSWORD'
+/** Further host names by which the TCP port may be called, separated by commas. */
+export const HOSTS_VARIABLE = 'MILLRACE_STORE_HOSTS'

@@ -1,22 +1,33 @@
 /**
  * The store child: a forked process whose main thread owns chDB and serves ClickHouse's HTTP protocol on a
  * private Unix socket (the sink) and on a TCP port (analysts). It says `ready` or one `fault` to its parent,
- * and ends with it: on SIGTERM or a lost parent it takes no more requests, lets running inserts end, and
- * exits with 0.
+ * and only the parent ends it: asked to stop, it takes no more requests, lets running inserts end, and exits
+ * with 0; without a parent it is gone at once. Signals to the whole group it leaves to the parent.
  */
 import { chmodSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo, ListenOptions } from 'node:net'
 import { join } from 'node:path'
+import { assert } from '../../base/assert.ts'
+import { takeLock } from '../file-lock.ts'
 import { BodyFiles } from './body-files.ts'
 import { ChdbEngine } from './chdb-engine.ts'
-import { PASSWORD_VARIABLE, type StoreChildConfig, type StoreChildEvent } from './child-messages.ts'
+import {
+  HOSTS_VARIABLE,
+  PASSWORD_VARIABLE,
+  type StoreChildConfig,
+  type StoreChildEvent,
+  type StoreChildRequest,
+} from './child-messages.ts'
 import { readBootId, repairStore } from './deduplication-log.ts'
 import { writeEngineConfig } from './engine-config.ts'
 import { type StoreStartCode, StoreStartError } from './errors.ts'
+import { parseHostNames } from './http-access.ts'
 import { createStoreServer } from './http-server.ts'
 
 const STOP_MS_MAX = 10_000
+/** A store whose engine was killed is gone a moment later. */
+const PREDECESSOR_WAIT_MS = 3000
 
 interface Servers {
   readonly trusted: Server
@@ -25,13 +36,15 @@ interface Servers {
 }
 
 async function main(config: StoreChildConfig): Promise<void> {
+  const hostNames = parseHostNames(process.env[HOSTS_VARIABLE] ?? '')
+  lock(config)
   for (const line of repairStore(config.dataDirectory, config.runDirectory, readBootId())) console.error(line)
   const configPath = writeEngineConfig(config.runDirectory, config.limits)
   const engine = new ChdbEngine(config.dataDirectory, config.runDirectory, configPath, config.limits)
   const bodies = new BodyFiles(join(config.runDirectory, 'bodies'), config.limits.insertSizeBytesMax)
   const password = process.env[PASSWORD_VARIABLE] || null
   const common = { engine, bodies, password: null }
-  const trusted = createStoreServer({ ...common, rights: 'trusted', listenHost: null })
+  const trusted = createStoreServer({ ...common, rights: 'trusted', listenHost: null, hostNames })
   rmSync(config.socketPath, { force: true })
   await listen(trusted, { path: config.socketPath })
   chmodSync(config.socketPath, 0o600)
@@ -40,12 +53,18 @@ async function main(config: StoreChildConfig): Promise<void> {
   if (config.listen !== null) {
     const { host, port } = config.listen
     const rights = config.isWritable ? 'writer' : 'reader'
-    readers = createStoreServer({ ...common, rights, listenHost: host, password })
+    readers = createStoreServer({ ...common, rights, listenHost: host, hostNames, password })
     await listen(readers, { host, port })
     address = { host, port: (readers.address() as AddressInfo).port }
   }
-  stopWithParent({ trusted, readers }, engine, config.socketPath)
+  stopWhenAsked({ trusted, readers }, engine, config.socketPath)
   send({ event: 'ready', address })
+}
+
+/** Before anything is touched: what a predecessor left is repaired when it is gone, not before. */
+function lock({ dataDirectory, runDirectory }: StoreChildConfig): void {
+  const lock = takeLock(join(runDirectory, 'lock.db'), PREDECESSOR_WAIT_MS)
+  if (lock === null) throw new StoreStartError('DIRECTORY_IN_USE', dataDirectory)
 }
 
 function listen(server: Server, where: ListenOptions): Promise<void> {
@@ -69,11 +88,9 @@ function listenError(cause: NodeJS.ErrnoException, { host, port, path }: ListenO
   return new StoreStartError(code, message, { cause })
 }
 
-function stopWithParent(servers: Servers, engine: ChdbEngine, socketPath: string): void {
-  let isStopping = false
-  const stop = (): void => {
-    if (isStopping) return
-    isStopping = true
+function stopWhenAsked(servers: Servers, engine: ChdbEngine, socketPath: string): void {
+  process.once('message', ({ request }: StoreChildRequest) => {
+    assert(request === 'stop', `the store knows no request ${request}`)
     setTimeout(() => process.exit(0), STOP_MS_MAX).unref()
     const all = Object.values(servers).filter((server) => server !== null)
     const closed = all.map((server) => new Promise((resolve) => server.close(resolve)))
@@ -85,26 +102,21 @@ function stopWithParent(servers: Servers, engine: ChdbEngine, socketPath: string
       await engine.close()
       process.exit(0)
     })
-  }
-  process.on('SIGTERM', stop)
-  process.on('disconnect', stop)
-  // Ctrl-C reaches the whole group: the parent decides when its store ends.
-  process.on('SIGINT', () => {})
+  })
 }
 
-function send(event: StoreChildEvent): void {
-  process.send?.(event)
+function send(event: StoreChildEvent, sent?: () => void): void {
+  process.send?.(event, undefined, undefined, sent)
 }
 
-function report(cause: unknown): void {
+function refuse(cause: unknown): void {
   const code = cause instanceof StoreStartError ? cause.code : 'START_FAILED'
   const text = cause instanceof Error ? cause.message : String(cause)
-  send({ event: 'fault', code, message: text.replaceAll(/\s*\n\s*/g, ' ') })
+  send({ event: 'fault', code, message: text.replaceAll(/\s*\n\s*/g, ' ') }, () => process.exit(1))
 }
 
-main(JSON.parse(process.argv[2]) as StoreChildConfig).catch((cause: unknown) => {
-  report(cause)
-  process.exitCode = 1
-  process.disconnect?.()
-  setImmediate(() => process.exit(1))
-})
+process.on('SIGTERM', () => {})
+process.on('SIGINT', () => {})
+// Not `process.exit`, which may crash amid chDB's threads. What was confirmed is on disk.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+main(JSON.parse(process.argv[2]) as StoreChildConfig).catch(refuse)

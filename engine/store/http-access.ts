@@ -1,34 +1,54 @@
 /**
- * Who may speak to the store's TCP port. The Host must name this machine or the address listened on, and an
- * Origin must too: a web page elsewhere, even behind a name that it rebinds to 127.0.0.1, gets nothing.
+ * Who may speak to the store's TCP port. The Host must be one that a web page cannot make its own: a name of this
+ * machine, the address listened on, or a listed name. Beyond loopback also any IP address and any name without a dot,
+ * as services of one network call each other; to rebind a name to this machine an attacker needs one with a dot. An
+ * Origin must name the same host, or one of the first kinds: a page from elsewhere gets nothing.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
-import { ClickHouseFault, EXCEPTION_CODE } from './errors.ts'
+import { isLoopback } from '../address.ts'
+import { ClickHouseFault, EXCEPTION_CODE, StoreStartError } from './errors.ts'
 
-const LOOPBACK_NAMES = new Set(['localhost', '127.0.0.1', '::1'])
-const ANY_ADDRESSES = new Set(['0.0.0.0', '::'])
+const NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/
+const NAME_WITHOUT_DOT = /^[a-z0-9_-]{1,63}$/
 
-export function isLoopback(host: string): boolean {
-  return LOOPBACK_NAMES.has(host) || /^127\.\d+\.\d+\.\d+$/.test(host)
+/** `db.example, db2.example` as a set. Throws a StoreStartError for what is no host name. */
+export function parseHostNames(list: string): ReadonlySet<string> {
+  const names = list.split(',').map((name) => name.trim().toLowerCase())
+  const wrong = names.find((name) => name !== '' && !NAME.test(name))
+  if (wrong === undefined) return new Set(names)
+  const text = `MILLRACE_STORE_HOSTS takes host names without a port, separated by commas, not ${JSON.stringify(wrong)}`
+  throw new StoreStartError('LISTEN_REFUSED', text)
 }
 
 /** Whether a Host header is one a client of `listenHost` has reason to send. */
-export function isKnownHost(hostHeader: string | undefined, listenHost: string): boolean {
+export function isKnownHost(
+  hostHeader: string | undefined,
+  listenHost: string,
+  names: ReadonlySet<string>,
+): boolean {
   const name = hostNameOf(hostHeader)
   if (name === null) return false
-  if (isLoopback(name) || name === listenHost.toLowerCase()) return true
-  // Listening everywhere: an address typed in is safe, a name might have been rebound.
-  return ANY_ADDRESSES.has(listenHost) && isIP(name) !== 0
+  if (isOwnName(name, listenHost, names)) return true
+  return !isLoopback(listenHost) && (isIP(name) !== 0 || NAME_WITHOUT_DOT.test(name))
 }
 
-/** Whether the request may come from a web page: no Origin at all, or one on a known host. */
-export function isKnownOrigin(headers: IncomingHttpHeaders, listenHost: string): boolean {
+/** Whether the request may come from a web page: no Origin at all, or one that is at home here. */
+export function isKnownOrigin(
+  headers: IncomingHttpHeaders,
+  listenHost: string,
+  names: ReadonlySet<string>,
+): boolean {
   if (headers['sec-fetch-site'] === 'cross-site') return false
   if (headers.origin === undefined) return true
-  const host = /^https?:\/\/([^/?#\s]+)$/i.exec(headers.origin)?.[1]
-  return isKnownHost(host, listenHost)
+  const name = hostNameOf(/^https?:\/\/([^/?#\s]+)$/i.exec(headers.origin)?.[1])
+  if (name === null) return false
+  return isOwnName(name, listenHost, names) || name === hostNameOf(headers.host)
+}
+
+function isOwnName(name: string, listenHost: string, names: ReadonlySet<string>): boolean {
+  return isLoopback(name) || name === listenHost.toLowerCase() || names.has(name)
 }
 
 function hostNameOf(header: string | undefined): string | null {

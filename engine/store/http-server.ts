@@ -27,6 +27,8 @@ export interface StoreServerOptions {
   readonly rights: 'trusted' | 'reader' | 'writer'
   /** The host listened on, against which Host and Origin are checked; null for a socket file. */
   readonly listenHost: string | null
+  /** Further names that Host and Origin may have. */
+  readonly hostNames: ReadonlySet<string>
   readonly password: string | null
 }
 
@@ -75,11 +77,11 @@ async function answer(
 
 /** Whether Host and Origin are fine; answers 403 when not. */
 function admit(options: StoreServerOptions, message: IncomingMessage, response: ServerResponse): boolean {
-  const { listenHost } = options
+  const { listenHost, hostNames } = options
   if (listenHost === null) return true
   // A page behind a rebound name has no password: with one, any name will do (a container's, a proxy's).
-  const isHostKnown = options.password !== null || isKnownHost(message.headers.host, listenHost)
-  if (isHostKnown && isKnownOrigin(message.headers, listenHost)) {
+  const isHostKnown = options.password !== null || isKnownHost(message.headers.host, listenHost, hostNames)
+  if (isHostKnown && isKnownOrigin(message.headers, listenHost, hostNames)) {
     if (message.headers.origin !== undefined) {
       response.setHeader('Access-Control-Allow-Origin', message.headers.origin)
       response.setHeader('Vary', 'Origin')

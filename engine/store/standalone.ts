@@ -3,9 +3,9 @@
  * elsewhere (`--clickhouse http://HOST:PORT`). What may be written stays within the database `millrace`;
  * beyond loopback it takes the password of MILLRACE_STORE_PASSWORD.
  */
+import { isLoopback } from '../address.ts'
 import { type ListenAddress, PASSWORD_VARIABLE } from './child-messages.ts'
 import { StoreStartError } from './errors.ts'
-import { isLoopback } from './http-access.ts'
 import { type StoreHandle, startStore } from './store.ts'
 
 export interface StandaloneOptions {

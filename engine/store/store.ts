@@ -7,7 +7,7 @@ import { accessSync, chmodSync, constants, existsSync, mkdirSync, mkdtempSync, r
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { ListenAddress, StoreChildConfig, StoreChildEvent } from './child-messages.ts'
+import type { ListenAddress, StoreChildConfig, StoreChildEvent, StoreChildRequest } from './child-messages.ts'
 import { defaultLimits, type EngineLimits } from './engine-config.ts'
 import { type StoreStartCode, StoreStartError } from './errors.ts'
 
@@ -48,7 +48,7 @@ const LIBUV_THREADS = 16
 export async function startStore(options: StoreOptions): Promise<StoreHandle> {
   const config = childConfig(options)
   const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), [JSON.stringify(config)], {
-    execArgv: [],
+    execArgv: ['--disable-warning=ExperimentalWarning'], // SQLite's, which is the lock
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { ...process.env, UV_THREADPOOL_SIZE: String(LIBUV_THREADS), TZ: 'UTC' },
   })
@@ -156,18 +156,19 @@ function firstEvent(child: ChildProcess): Promise<StoreChildEvent> {
 
 /** chDB says why it cannot open a directory on its standard error only. */
 function startError(code: StoreStartCode, message: string, lastLines: readonly string[]): StoreStartError {
-  if (code !== 'START_FAILED') return new StoreStartError(code, message)
   const words = lastLines.join(' ')
-  const inUse = /Cannot lock file (\S+)\/status/.exec(words)
-  if (inUse !== null) {
+  const inUse = code === 'DIRECTORY_IN_USE' ? message : /Cannot lock file (\S+)\/status/.exec(words)?.[1]
+  if (inUse !== undefined) {
     const advice = 'stop that process, or name another data directory'
-    return new StoreStartError('DIRECTORY_IN_USE', `${inUse[1]} is in use by another store: ${advice}`)
+    return new StoreStartError('DIRECTORY_IN_USE', `${inUse} is in use by another store: ${advice}`)
   }
+  if (code !== 'START_FAILED') return new StoreStartError(code, message)
   return new StoreStartError(code, `the store could not start: ${message} ${words}`.trim().slice(0, 600))
 }
 
 async function stop(child: ChildProcess, exited: Promise<StoreExit>): Promise<void> {
-  child.kill('SIGTERM')
+  const request: StoreChildRequest = { request: 'stop' }
+  child.send(request, () => {}) // one that has died takes no request
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX)
   await exited
   clearTimeout(timer)
