@@ -1,17 +1,17 @@
 /** What `millrace start` prints: lines for people, or with --json an event a line. */
 import { formatAddress } from '../address.ts'
-import type { Engine, EngineAddresses } from '../engine.ts'
-import type { EngineStatus } from '../status.ts'
+import type { EngineAddresses } from '../engine.ts'
+import type { EngineFigures, Fault } from '../engine-messages.ts'
 import type { CommandIo } from './command.ts'
 
-type Fault = { code: string; message: string; isOver: boolean }
-
 export interface StartConsole {
-  ready(engine: Engine): void
-  status(status: EngineStatus): void
+  /** Again after each restart. */
+  ready(addresses: EngineAddresses, enginePid: number): void
+  status(figures: EngineFigures): void
+  replaying(doneBytes: number, totalBytes: number): void
   fault(fault: Fault): void
   stopping(): void
-  stopped(status: EngineStatus, isDrained: boolean): void
+  stopped(rowsStored: number, isDrained: boolean): void
 }
 
 export function createConsole(io: CommandIo, isJson: boolean, isDemo: boolean): StartConsole {
@@ -25,17 +25,21 @@ class JsonConsole implements StartConsole {
     this.#io = io
   }
 
-  ready({ addresses }: Engine): void {
+  ready(addresses: EngineAddresses, enginePid: number): void {
     const texts: Record<string, string> = {}
     for (const [name, address] of listeners(addresses)) {
       texts[name] = formatAddress(address)
       this.#emit({ event: 'listening', listener: name, address: texts[name] })
     }
-    this.#emit({ event: 'ready', ...texts, pid: process.pid })
+    this.#emit({ event: 'ready', ...texts, pid: process.pid, enginePid })
   }
 
-  status({ gateways: _gateways, shards: _shards, ...figures }: EngineStatus): void {
+  status(figures: EngineFigures): void {
     this.#emit({ event: 'status', ...figures })
+  }
+
+  replaying(doneBytes: number, totalBytes: number): void {
+    this.#emit({ event: 'replaying', doneBytes, totalBytes })
   }
 
   fault({ code, message, isOver }: Fault): void {
@@ -44,7 +48,7 @@ class JsonConsole implements StartConsole {
 
   stopping(): void {}
 
-  stopped({ rowsStored }: EngineStatus, isDrained: boolean): void {
+  stopped(rowsStored: number, isDrained: boolean): void {
     this.#emit({ event: 'stopped', rowsStored, isDrained })
   }
 
@@ -56,7 +60,8 @@ class JsonConsole implements StartConsole {
 class TextConsole implements StartConsole {
   #io: CommandIo
   #isDemo: boolean
-  #last: EngineStatus | null = null
+  #last: EngineFigures | null = null
+  #isReplaying = false
   #isLineOpen = false
 
   constructor(io: CommandIo, isDemo: boolean) {
@@ -64,7 +69,9 @@ class TextConsole implements StartConsole {
     this.#isDemo = isDemo
   }
 
-  ready({ addresses }: Engine): void {
+  ready(addresses: EngineAddresses): void {
+    this.#last = null
+    this.#isReplaying = false
     const about: Record<string, string> = {
       mqtt: 'MQTT 3.1.1 and 5.0',
       ws: 'WebSocket: /mqtt and /ingest/{device}',
@@ -78,7 +85,8 @@ class TextConsole implements StartConsole {
     if (this.#isDemo && addresses.store !== null) this.#suggest(formatAddress(addresses.store))
   }
 
-  status(status: EngineStatus): void {
+  status(status: EngineFigures): void {
+    if (this.#isReplaying) return
     if (!this.#isDemo && !this.#io.stdout.isTTY) return
     const last = this.#last
     this.#last = status
@@ -97,6 +105,11 @@ class TextConsole implements StartConsole {
     )
   }
 
+  replaying(doneBytes: number, totalBytes: number): void {
+    this.#isReplaying = doneBytes < totalBytes
+    this.#statusLine(`replaying: ${Math.floor(doneBytes / 1e6)} of ${Math.ceil(totalBytes / 1e6)} MB`)
+  }
+
   fault({ message, isOver }: Fault): void {
     this.#endLine()
     this.#io.stderr.write(`millrace: ${isOver ? 'over: ' : ''}${message}\n`)
@@ -106,7 +119,7 @@ class TextConsole implements StartConsole {
     this.#line('draining; press Ctrl-C again to end at once')
   }
 
-  stopped({ rowsStored }: EngineStatus, isDrained: boolean): void {
+  stopped(rowsStored: number, isDrained: boolean): void {
     const rest = isDrained ? '' : '; the rest waits in the journal for the next start'
     this.#line(`stopped: ${grouped(rowsStored)} rows stored${rest}`)
   }

@@ -1,0 +1,31 @@
+/** What passes between the supervisor and the engine's process. */
+import type { EngineAddresses, EngineOptions } from './engine.ts'
+import type { EngineStatus } from './status.ts'
+
+/** An engine to be started; its process reads the config file itself. */
+export type EngineLaunch = Omit<EngineOptions, 'config'> & { configFile: string | null }
+
+export type EngineFigures = Omit<EngineStatus, 'gateways' | 'shards'>
+
+export interface Fault {
+  code: string
+  message: string
+  isOver: boolean
+}
+
+/** One `start`, then at most one `stop`, which drains. */
+export type EngineRequest = { kind: 'start'; launch: EngineLaunch } | { kind: 'stop' }
+
+export type EngineReport =
+  | { kind: 'ready'; addresses: EngineAddresses }
+  | { kind: 'status'; figures: EngineFigures }
+  | { kind: 'replaying'; doneBytes: number; totalBytes: number }
+  | { kind: 'fault'; fault: Fault }
+  | EngineEnd
+
+/** The last words of an engine. */
+export type EngineEnd =
+  /** It did not start, for a reason that somebody has to remove. */
+  | { kind: 'refused'; code: string; message: string }
+  | { kind: 'died'; message: string }
+  | { kind: 'stopped'; figures: EngineFigures; isDrained: boolean }
