@@ -1,9 +1,10 @@
 /**
  * Tumbling windows (10 s and 1 min, five aggregates, first and last) on one thread: every device sends three
  * metrics a second of event time, devices in random order, so that each message touches other memory. Rows
- * that leave are counted in.
+ * that leave are counted in. What is saved for a snapshot is measured at the end of one more cycle.
  */
 import { Prng } from '../base/prng.ts'
+import { StateReader, StateWriter } from '../codecs/state.ts'
 import { TumblingWindows } from '../operators/tumbling-windows.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
 
@@ -66,11 +67,18 @@ interface Figures {
   flushMs: number
 }
 
+interface StateFigures {
+  bytesPerSeries: number
+  /** The first save and the first load: neither is warm when a shard needs it. */
+  saveUs: number
+  loadMs: number
+}
+
 /**
  * The best cycle's cost per reading, ticks included; a cycle is a minute at full size, so that each closing
  * is in it.
  */
-function measure(load: Load): Figures {
+function measure(load: Load): Figures & StateFigures {
   const second = makeSecond(load.seriesCount)
   const windows = new TumblingWindows(SETTINGS)
   const figures: Figures = { nsPerReading: Infinity, pushMsMax: 0, tickMsMax: 0, flushMsMax: 0, flushMs: 0 }
@@ -91,7 +99,10 @@ function measure(load: Load): Figures {
     figures.nsPerReading = Math.min(figures.nsPerReading, ns)
   }
   flush(windows, figures)
-  return figures
+  const ofWindows = { ...figures }
+  runSeconds(load.cycleSeconds)
+  windows.closed.clear()
+  return { ...ofWindows, ...measureState(windows) }
 }
 
 /** Milliseconds it took to push the second that starts at `nowMs`; making its times is not in it. */
@@ -116,6 +127,20 @@ function pushSecond(
     totalMs += pushMs
   }
   return totalMs
+}
+
+function measureState(windows: TumblingWindows): StateFigures {
+  const out = new StateWriter()
+  const saveUs = timeOf(() => windows.save(out)) * 1000
+  const image = new Uint8Array(out.sizeBytes)
+  let offset = 0
+  for (const part of out.parts) {
+    image.set(part, offset)
+    offset += part.length
+  }
+  const loaded = new TumblingWindows(SETTINGS)
+  const loadMs = timeOf(() => loaded.load(new StateReader(image)))
+  return { bytesPerSeries: image.length / windows.stats.series, saveUs, loadMs }
 }
 
 /** Lets all panes go in pieces of a batch each. */
@@ -155,6 +180,9 @@ async function run(size: BenchSize): Promise<Measure[]> {
       atMost: 50,
     },
     { name: '1,000,000 series, flush of all panes', value: large.flushMs, unit: 'ms' },
+    { name: '1,000,000 series, saved state', value: large.bytesPerSeries, unit: 'bytes/series' },
+    { name: '1,000,000 series, save', value: large.saveUs, unit: 'us', atMost: 500 },
+    { name: '1,000,000 series, load', value: large.loadMs, unit: 'ms' },
   ]
 }
 
