@@ -50,3 +50,21 @@ test('goes on where it was saved, wrapped or not', () => {
   expect(wrappedCount).toBeGreaterThan(20)
   while (expected.length > 0) expect(queue.take()).toBe(expected.shift())
 })
+
+test('a state of another length than it says is refused', () => {
+  const image = (length: number, head: number, capacity: number, tail: number, wrapped: number) => {
+    const out = new StateWriter()
+    out.numbers(length, head, capacity)
+    out.i32(new Int32Array(tail))
+    out.i32(new Int32Array(wrapped))
+    return new StateReader(Uint8Array.from(Buffer.concat(out.parts)))
+  }
+  const load = (from: StateReader) => () => new SeriesQueue().load(from)
+  expect(load(image(1000, 100, 1024, 924, 76))).not.toThrow()
+  expect(load(image(1000, 100, 1024, 923, 77))).toThrow('another queue length')
+  expect(load(image(1000, 100, 1024, 924, 77))).toThrow('another queue length')
+  expect(load(image(1025, 0, 1024, 1024, 1))).toThrow('no such queue')
+  expect(load(image(0, 1024, 1024, 0, 0))).toThrow('no such queue')
+  expect(load(image(0, 0, 1000, 0, 0))).toThrow('no such queue')
+  expect(load(image(0, 0, 0, 0, 0))).toThrow('no such queue')
+})

@@ -41,7 +41,8 @@ export class SeriesQueue {
     const [length, head, capacity] = from.numbers(3)
     const tail = from.i32()
     const wrapped = from.i32()
-    assert(capacity > 0 && (capacity & (capacity - 1)) === 0 && head < capacity, 'state has no such queue')
+    const isPowerOfTwo = capacity > 0 && (capacity & (capacity - 1)) === 0
+    assert(isPowerOfTwo && head < capacity && length <= capacity, 'state has no such queue')
     const tailCount = Math.min(length, capacity - head)
     assert(
       tail.length === tailCount && wrapped.length === length - tailCount,

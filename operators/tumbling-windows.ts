@@ -122,7 +122,7 @@ export class TumblingWindows implements Stateful {
     for (const family of this.#families) family.save(out)
   }
 
-  /** Throws WindowSettingsError when the state was saved with other settings; what threw is spoiled. */
+  /** Into windows as new. Throws WindowSettingsError for a state of other settings; drop windows that threw. */
   load(from: StateReader): void {
     assert(this.closed.count === 0 && this.stats.series === 0, 'windows that load a state are not new')
     const settings = from.f64()
@@ -132,6 +132,11 @@ export class TumblingWindows implements Stateful {
     }
     this.#gapMs = from.numbers(1)[0]
     for (const family of this.#families) family.load(from)
+  }
+
+  /** As in `stats`, for those who ask often. */
+  get lateCount(): number {
+    return this.#families[0].lateCount
   }
 
   get stats(): WindowStats {
