@@ -152,8 +152,8 @@ export class PanePool {
   }
 
   /**
-   * Takes over the records with room for one more at least. The room doubles while that is cheap, then goes to
-   * the bound at once: memory that nothing was written to yet costs address space only, and copying two
+   * Takes over the records with room for one more at least. The room doubles while that is cheap, then goes
+   * to the bound at once: memory that nothing was written to yet costs address space only, and copying two
    * million panes once more would stop the thread for 0.2 s.
    */
   #adopt(records: Float64Array): void {

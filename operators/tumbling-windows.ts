@@ -122,7 +122,7 @@ export class TumblingWindows implements Stateful {
     for (const family of this.#families) family.save(out)
   }
 
-  /** Into windows as new. Throws WindowSettingsError for a state of other settings; drop windows that threw. */
+  /** Only into new windows. Throws WindowSettingsError for a state of other settings; drop what threw. */
   load(from: StateReader): void {
     assert(this.closed.count === 0 && this.stats.series === 0, 'windows that load a state are not new')
     const settings = from.f64()

@@ -12,7 +12,7 @@ import type { PaneRows } from './pane-rows.ts'
 import { SeriesQueue } from './series-queue.ts'
 import type { WidthFamilyPlan } from './width-plan.ts'
 
-/** Which panes of a chain a call lets go: those the watermark passed; these and ahead ones left alone; all. */
+/** Which panes of a chain a call lets go: those that are due; these and ahead ones left alone; all. */
 const Release = { due: 0, stale: 1, all: 2 } as const
 type Release = (typeof Release)[keyof typeof Release]
 
@@ -295,7 +295,7 @@ export class WidthFamily {
   }
 }
 
-/** The greatest multiple of the width, whole ms, not above `ts`; the inner floor is for times like -5e-324. */
+/** The greatest multiple of the width, in ms, not above `ts`; the inner floor is for times like -5e-324. */
 function startOfPane(ts: number, widthMs: number): number {
   return Math.floor(Math.floor(ts) / widthMs) * widthMs + 0
 }

@@ -1,7 +1,6 @@
 /**
  * Which window width is fed by which. A width that is a multiple of a narrower one takes that one's panes
- * when they leave, so a reading is added once per family, not once per width. Pure; runs when the windows are
- * made.
+ * when they leave, so a reading is added once per family, not once per width. Pure; runs once, at the start.
  */
 
 /** A setting that makes no sense; `message` names it. */
@@ -20,10 +19,7 @@ export interface WidthFamilyPlan {
 
 const WIDTH_MS_MAX = 366 * 86_400_000
 
-/**
- * Throws WindowSettingsError for widths that are not whole milliseconds from 1 to a year, doubled, or none at
- * all.
- */
+/** Throws WindowSettingsError for widths that are no whole milliseconds up to a year, doubled, or none. */
 export function planFamilies(widthsMs: readonly number[]): WidthFamilyPlan[] {
   if (widthsMs.length === 0) throw new WindowSettingsError('widthsMs: at least one width is needed')
   for (const width of widthsMs) {

@@ -1,6 +1,5 @@
 /**
- * For tests: plays steps through the windows, and computes the same panes at once from all readings, which is
- * the oracle.
+ * For tests: plays steps through the windows; the oracle computes the same panes at once from all readings.
  */
 import { DOUBLE_COLUMNS, type PaneRows } from './pane-rows.ts'
 import { type TumblingSettings, TumblingWindows } from './tumbling-windows.ts'

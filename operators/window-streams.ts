@@ -1,5 +1,5 @@
 /**
- * For tests: seeded settings and streams, with clocks of every wrong kind, values that are none, ticks and gaps.
+ * For tests: seeded settings and streams, with clocks of every wrong kind, odd values, ticks and gaps.
  */
 import type { Prng } from '../base/prng.ts'
 import type { TumblingSettings } from './tumbling-windows.ts'
