@@ -74,7 +74,7 @@ interface StateFigures {
   loadMs: number
 }
 
-/** The best cycle's cost per reading, ticks included; a cycle at full size is a minute, with every closing. */
+/** The best cycle's cost per reading, ticks included; a full-size cycle is a minute, with every closing. */
 function measure(load: Load): Figures & StateFigures {
   const second = makeSecond(load.seriesCount)
   const windows = new TumblingWindows(SETTINGS)
