@@ -14,13 +14,13 @@ export function progressLine(progress: CrashProgress, rounds: number, proxyFault
 }
 
 export function roundLine(round: Round, rounds: number, recoveryMs: number, progress: CrashProgress): string {
-  const { number, fault, delayMs, rate, redelivery, burst, burstLeadMs, againAfterMs, isWholeTree } = round
+  const { number, fault, delayMs, rate, redelivery, burst, burstLeadMs, againAfterMs, reach } = round
   const isEngine = fault === 'kill-engine' || fault === 'kill-both'
   const again = againAfterMs !== null && isEngine ? ` twice (${againAfterMs} ms)` : ''
   const lead = burst > 0 ? ` and ${burstLeadMs} ms after ${burst} each at once` : ''
   const parts = [
     `round ${number} of ${rounds}`,
-    `${fault}${again}${isEngine && isWholeTree ? ' (whole tree)' : ''} after ${delayMs} ms at ${rate}/s${lead}`,
+    `${fault}${again}${isEngine ? ` (${reach})` : ''} after ${delayMs} ms at ${rate}/s${lead}`,
     `again as ${redelivery}`,
     `back in ${(recoveryMs / 1000).toFixed(2)} s`,
     `${grouped(progress.acknowledged)} acknowledged`,

@@ -80,6 +80,7 @@ const WINDOW = 200
 const LIVE_MS_MAX = 30_000
 const SETTLE_MS_MAX = 60_000
 const POLL_MS = 5
+const BATCH_AGES_MS = [20, 20, 60, 250] as const
 const PROXY_RATE = 400
 const PROXY_SLICE_MS = 100
 /** Devices' clocks start in the past, so that none of them ever runs ahead. */
@@ -151,7 +152,7 @@ class CrashRun {
     const [mqtt, ws, http, sql, behind] = await freePorts(5, new Prng(seed + process.pid))
     this.#storeAddress.port = sql
     const configFile = join(this.#directory, 'config.ts')
-    writeFileSync(configFile, configText(proxyFaults.length > 0))
+    writeFileSync(configFile, configText(seed))
     const store: string[] = []
     if (proxyFaults.length > 0) {
       this.#store = new StoreUnderTest(join(this.#directory, 'clickhouse'), sql, log)
@@ -212,7 +213,7 @@ class CrashRun {
     return recoveryMs
   }
 
-  async #strike({ fault, isWholeTree, againAfterMs, downMs }: Round): Promise<void> {
+  async #strike({ fault, reach, againAfterMs, downMs }: Round): Promise<void> {
     this.#count(fault)
     const engine = this.#engine
     if (fault === 'cut-devices') {
@@ -228,13 +229,13 @@ class CrashRun {
     const isStore = fault === 'kill-store' || fault === 'kill-both'
     await Promise.all([
       isStore ? this.#store?.kill() : null,
-      engine.kill(isEngine ? (isStore ? 'both' : 'engine') : 'store', isWholeTree),
+      engine.kill(isEngine ? (isStore ? 'both' : 'engine') : 'store', reach),
     ])
     if (isEngine && againAfterMs !== null) {
       engine.revive()
       await sleep(againAfterMs)
       this.#count('killed-while-starting')
-      await engine.kill('engine', isWholeTree)
+      await engine.kill('engine', reach)
     }
     await Promise.all([isStore ? this.#store?.start() : null, isEngine ? engine.comeBack(downMs) : null])
     if (isStore) await engine.storeComesBack()
@@ -414,8 +415,8 @@ function devicesReport(groups: readonly DeviceGroup[]): CrashReport['devices'] {
 }
 
 /** Small batches, so that faults fall between and into many of them, and windows that close soon. */
-function configText(isProxied: boolean): string {
-  const batch = { ageMsMax: isProxied ? 20 : 150 }
+function configText(seed: number): string {
+  const batch = { ageMsMax: BATCH_AGES_MS[new Prng(seed).between(0, BATCH_AGES_MS.length - 1)] }
   const windows = { latenessMs: 500, idleTimeoutMs: 1500 }
   return `export default ${JSON.stringify({ batch, windows })}\n`
 }

@@ -1,13 +1,13 @@
 /**
- * The engine as the harness sees it: a program on fixed ports, that is killed and comes back. Takes `millrace start`
- * as one process and as a supervisor with an engine under it. Whoever ends without having been killed here is reported
- * as an unexpected death.
+ * The engine as the harness sees it: a program on fixed ports, that is killed and comes back. Takes `millrace start` as
+ * one process and as a supervisor with an engine under it. Whoever ends without having been killed here is an
+ * unexpected death. Invariant: `#enginePid` served devices at some time since the last start, or is 0.
  */
 import type { WriteStream } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CrashError } from './crash-error.ts'
 import { descendantsOf, isAlive, killHard, type TreeProcess } from './process-tree.ts'
-import { Program, type ProgramEnd, type ProgramEvent } from './program.ts'
+import { Program, type ProgramEvent } from './program.ts'
 
 export interface EngineSettings {
   /** Of `millrace start`, ports included. */
@@ -18,13 +18,21 @@ export interface EngineSettings {
   log: WriteStream
 }
 
+/** What of a supervised engine is killed: a supervisor alone, what it supervises, or both. */
+export type Reach = 'supervisor' | 'engine' | 'tree'
+
 const READY_MS_MAX = 60_000
 const STOP_MS_MAX = 90_000
+const ORPHAN_MS_MAX = 15_000
 const POLL_MS = 10
-/** A supervisor that has not started an engine for so long is not going to. */
-const SUPERVISOR_MS_MAX = 3000
+/**
+ * A supervisor restarts an engine that died once within the first; later it makes pauses, and the harness, that has
+ * no time, starts another supervisor after the second.
+ */
+const FIRST_RESTART_MS_MAX = 5000
+const PATIENCE_MS_MAX = 1000
 const START_PAUSE_MS = 300
-const STARTS_MAX = 20
+const STARTS_MAX = 30
 
 export class EngineUnderTest {
   /** How often the harness started it, and how often a supervisor did. */
@@ -36,10 +44,12 @@ export class EngineUnderTest {
   readonly faults = new Map<string, number>()
   readonly #settings: EngineSettings
   #program: Program | null = null
+  #enginePid = 0
   /** Died at our hands: nobody wonders. */
   readonly #victims = new Set<number>()
-  #enginePid = 0
-  #isSupervised = false
+  /** Engines whose supervisor was killed: they are to end by themselves. */
+  readonly #orphans = new Map<number, number>()
+  #deathsUnderSupervisor = 0
 
   constructor(settings: EngineSettings) {
     this.#settings = settings
@@ -51,22 +61,24 @@ export class EngineUnderTest {
     await this.comeBack(0)
   }
 
-  /** Kills what the fault names. Resolves when the dead are dead. */
-  async kill(victim: 'engine' | 'store' | 'both', isWholeTree: boolean): Promise<void> {
+  /** Kills what is named. Resolves when the dead are dead. */
+  async kill(victim: 'engine' | 'store' | 'both', reach: Reach): Promise<void> {
     const program = this.#require()
     const below = descendantsOf(program.pid)
     const store = below.find(isStore)
-    const supervised = superviseeOf(program.pid, below)
+    const engine = superviseeOf(program.pid, below)
     const victims: number[] = []
     if (victim !== 'store') {
-      if (supervised === null || isWholeTree) victims.push(program.pid)
-      if (supervised !== null) victims.push(supervised.pid)
+      if (engine === null || reach !== 'engine') victims.push(program.pid)
+      if (engine !== null && reach !== 'supervisor') victims.push(engine.pid)
     }
     if (victim !== 'engine' && store !== undefined) victims.push(store.pid)
     for (const pid of victims) {
       this.#victims.add(pid)
       killHard(pid)
     }
+    if (engine !== null && victims.includes(engine.pid)) this.#deathsUnderSupervisor++
+    else if (engine !== null && victims.includes(program.pid)) this.#orphan(engine.pid)
     while (victims.some(isAlive)) await sleep(1)
     if (victims.includes(program.pid)) await program.ended
   }
@@ -74,34 +86,30 @@ export class EngineUnderTest {
   /** Resolves once it takes messages again, whoever starts it: its supervisor, or the harness after `downMs`. */
   async comeBack(downMs: number): Promise<void> {
     const deadlineMs = performance.now() + READY_MS_MAX
-    let isHeldDown = downMs > 0
     let aloneSinceMs = performance.now()
-    for (let starts = 0; performance.now() < deadlineMs && starts < STARTS_MAX; ) {
+    let starts = 0
+    while (performance.now() < deadlineMs && starts < STARTS_MAX) {
       const program = this.#require()
       if (program.end !== null) {
-        this.#noteFailedStart(program, program.end)
-        await sleep(isHeldDown ? downMs : starts > 0 ? START_PAUSE_MS : 0)
-        isHeldDown = false
-        starts++
+        this.#noteFailedStart(program)
+        await sleep(starts++ === 0 ? downMs : START_PAUSE_MS)
         this.#spawn()
       }
-      const pid = this.#livingEngine()
-      if (pid !== null) aloneSinceMs = performance.now()
-      if (pid !== null && (await this.#isReady())) {
-        this.#noteEngine(pid)
+      if (this.#isServing && (await this.#isReady())) {
+        await this.#buryOrphans()
         return
       }
-      if (performance.now() - aloneSinceMs > SUPERVISOR_MS_MAX) {
-        this.unexpectedDeaths.push(`the supervisor started no engine in ${SUPERVISOR_MS_MAX} ms`)
-        this.#victims.add(this.#require().pid)
-        await this.#require().killAll()
+      if (descendantsOf(this.#require().pid).length > 0 || this.#enginePid === 0) {
+        aloneSinceMs = performance.now()
+      } else if (await this.#isSupervisorIdle(performance.now() - aloneSinceMs)) {
+        aloneSinceMs = performance.now()
       }
       await sleep(POLL_MS)
     }
     throw new CrashError(`the engine did not come back in ${READY_MS_MAX / 1000} s: ${this.lastWords}`)
   }
 
-  /** Starts it again after a kill, without waiting for anything, when no supervisor would. */
+  /** Starts it again after a kill, without waiting for anything, when no supervisor does. */
   revive(): void {
     if (this.#require().end !== null) this.#spawn()
   }
@@ -120,9 +128,10 @@ export class EngineUnderTest {
 
   /** To be asked now and then: the engine that was ready is still the one that runs. */
   checkAlive(): void {
-    if (this.#livingEngine() === this.#enginePid || this.#victims.has(this.#enginePid)) return
-    this.unexpectedDeaths.push(`engine ${this.#enginePid} ended, nobody killed it: ${this.lastWords}`)
-    this.#victims.add(this.#enginePid)
+    const pid = this.#enginePid
+    if (pid === 0 || this.#victims.has(pid) || isAlive(pid)) return
+    this.unexpectedDeaths.push(`engine ${pid} ended, nobody killed it: ${this.lastWords}`)
+    this.#victims.add(pid)
   }
 
   /** SIGTERM: what was acknowledged is in ClickHouse when it ends. Throws when it does not end well. */
@@ -131,6 +140,7 @@ export class EngineUnderTest {
     program.signal('SIGTERM')
     const timeout = sleep(STOP_MS_MAX, null, { ref: false })
     const end = await Promise.race([program.ended, timeout])
+    this.#victims.add(this.#enginePid)
     if (end?.code === 0) return
     await program.killAll()
     throw new CrashError(
@@ -142,6 +152,10 @@ export class EngineUnderTest {
 
   async destroy(): Promise<void> {
     if (this.#program?.end === null) await this.#program.killAll()
+    for (const pid of this.#orphans.keys()) {
+      for (const { pid: below } of descendantsOf(pid)) killHard(below)
+      killHard(pid)
+    }
   }
 
   get lastWords(): string {
@@ -151,44 +165,64 @@ export class EngineUnderTest {
   #spawn(): void {
     const { args, log } = this.#settings
     this.startCount++
-    this.#program = new Program(['start', '--json', ...args], log, (event) => this.#onEvent(event))
+    this.#enginePid = 0
+    this.#deathsUnderSupervisor = 0
+    const program = new Program(['start', '--json', ...args], log, (event) => {
+      if (program === this.#program) this.#onEvent(event)
+    })
+    this.#program = program
   }
 
-  #onEvent(event: ProgramEvent): void {
-    if (event.event !== 'fault' || event.isOver === true) return
-    const code = String(event.code)
-    this.faults.set(code, (this.faults.get(code) ?? 0) + 1)
+  #onEvent({ event, code, isOver, pid, enginePid }: ProgramEvent): void {
+    if (event === 'ready') {
+      if (this.#enginePid !== 0) this.supervisedStartCount++
+      this.#enginePid = Number(enginePid ?? pid)
+    } else if (event === 'fault' && isOver !== true) {
+      this.faults.set(String(code), (this.faults.get(String(code)) ?? 0) + 1)
+    }
   }
 
-  /** The process that serves devices: the program itself, or the one under a supervisor. Null while there is none. */
-  #livingEngine(): number | null {
-    const program = this.#require()
-    if (program.end !== null) return null
-    const below = descendantsOf(program.pid)
-    const supervised = superviseeOf(program.pid, below)
-    if (supervised !== null) return this.#victims.has(supervised.pid) ? null : supervised.pid
-    // A supervisor between two engines has no store under it either; a lone engine that starts may have none yet.
-    return this.#victims.has(this.#enginePid) && this.#isSupervised ? null : program.pid
+  get #isServing(): boolean {
+    return this.#enginePid !== 0 && !this.#victims.has(this.#enginePid)
   }
 
-  #noteEngine(pid: number): void {
-    const program = this.#require()
-    this.#isSupervised = pid !== program.pid
-    if (this.#isSupervised && pid !== this.#enginePid && this.#enginePid !== 0) this.supervisedStartCount++
-    this.#enginePid = pid
+  /** Whether the supervisor has been without an engine for too long; then it is dead, for another one. */
+  async #isSupervisorIdle(aloneMs: number): Promise<boolean> {
+    const isFirst = this.#deathsUnderSupervisor === 1
+    if (aloneMs < (isFirst ? FIRST_RESTART_MS_MAX : PATIENCE_MS_MAX)) return false
+    if (isFirst) this.unexpectedDeaths.push(`the supervisor started no engine in ${FIRST_RESTART_MS_MAX} ms`)
+    this.#victims.add(this.#require().pid)
+    await this.#require().killAll()
+    return true
   }
 
-  #noteFailedStart(program: Program, { code, signal }: ProgramEnd): void {
-    if (this.#victims.has(program.pid)) return
-    this.#victims.add(program.pid)
-    this.failedStarts.push(`${signal ?? `exit code ${code}`}: ${this.lastWords}`)
+  #orphan(pid: number): void {
+    this.#victims.add(pid)
+    this.#orphans.set(pid, performance.now() + ORPHAN_MS_MAX)
+  }
+
+  /** An engine without its supervisor must end: two engines never serve at once. */
+  async #buryOrphans(): Promise<void> {
+    for (const [pid, deadlineMs] of this.#orphans) {
+      while (isAlive(pid) && performance.now() < deadlineMs) await sleep(POLL_MS)
+      if (isAlive(pid)) {
+        this.unexpectedDeaths.push(`engine ${pid} outlived its supervisor by ${ORPHAN_MS_MAX / 1000} s`)
+        killHard(pid)
+      }
+      this.#orphans.delete(pid)
+    }
+  }
+
+  #noteFailedStart({ pid, end }: Program): void {
+    if (this.#victims.has(pid) || end === null) return
+    this.#victims.add(pid)
+    this.failedStarts.push(`${end.signal ?? `exit code ${end.code}`}: ${this.lastWords}`)
   }
 
   async #isReady(): Promise<boolean> {
     try {
-      const response = await fetch(`http://127.0.0.1:${this.#settings.httpPort}/readyz`, {
-        signal: AbortSignal.timeout(1000),
-      })
+      const signal = AbortSignal.timeout(1000)
+      const response = await fetch(`http://127.0.0.1:${this.#settings.httpPort}/readyz`, { signal })
       await response.text()
       return response.ok
     } catch {

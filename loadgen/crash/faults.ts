@@ -3,6 +3,7 @@
  */
 import { Prng } from '../../base/prng.ts'
 import type { Redelivery } from './device-group.ts'
+import type { Reach } from './engine-under-test.ts'
 
 export const ROUND_FAULTS = ['kill-engine', 'kill-store', 'kill-both', 'cut-devices', 'restart'] as const
 export const PROXY_FAULTS = ['cut-reply', 'delay', 'reset', 'refuse', 'answer-503'] as const
@@ -22,8 +23,8 @@ export interface Round {
   /** Just before the fault each device sends so many at once; the fault follows before all of them are answered. */
   burst: number
   burstLeadMs: number
-  /** With a supervisor: it dies too. */
-  isWholeTree: boolean
+  /** What dies with or without the engine where a supervisor watches it. */
+  reach: Reach
   /** The engine is killed once more, so long after it was started again; null: it is left in peace. */
   againAfterMs: number | null
   /** How long a dead engine stays dead when nobody but the harness starts it. */
@@ -58,7 +59,7 @@ export function planRound(
     redelivery: pick(redeliveries),
     burst: prng.unit() < BURST_PART ? prng.between(1, BURST_MAX) : 0,
     burstLeadMs: prng.between(0, BURST_LEAD_MS_MAX),
-    isWholeTree: prng.unit() < 0.5,
+    reach: pick(['engine', 'engine', 'tree', 'supervisor']),
     againAfterMs: prng.unit() < AGAIN_PART ? prng.between(0, AGAIN_MS_MAX) : null,
     downMs: prng.unit() < 0.5 ? 0 : prng.between(0, DOWN_MS_MAX),
   }
