@@ -1,7 +1,7 @@
 /** `npm run crash`: its options, their defaults, and what makes no sense. */
 import { parseArgs } from 'node:util'
 import type { CrashOptions } from './crash-run.ts'
-import type { Redelivery } from './device-group.ts'
+import type { Redelivery } from './device-link.ts'
 import { type Fault, isProxyFault, isRoundFault, PROXY_FAULTS, ROUND_FAULTS } from './faults.ts'
 
 export const HELP = `npm run crash -- [options]: kills an engine under load, again and again, and counts what is left

@@ -34,7 +34,7 @@ export function reportText(report: CrashReport): string {
   const lines: [string, string][] = [
     ['seed', String(report.seed)],
     ['faults', counted(report.faultCounts) || 'none'],
-    ['rounds', `${report.rounds}, in ${report.seconds.toFixed(0)} s`],
+    ['time', `${report.seconds.toFixed(0)} s, ${report.rounds} rounds`],
     [
       'recovery',
       `median ${(recoveryMs.median / 1000).toFixed(2)} s, most ${(recoveryMs.max / 1000).toFixed(2)} s, ` +

@@ -7,12 +7,9 @@ import { type ConnectionOutcome, emptyCounters, type FleetCounters } from '../fl
 import { type PublishFormat, PublishTemplate } from '../publish-template.ts'
 import type { TelemetryPlan } from '../telemetry.ts'
 import type { Address } from '../transport.ts'
-import { DeviceLink } from './device-link.ts'
+import { DeviceLink, type LinkContext, type Redelivery } from './device-link.ts'
 
-/** How a device sends again what was not acknowledged: as the same message, or as a new one. */
-export type Redelivery = 'dup' | 'anew'
-
-export class DeviceGroup {
+export class DeviceGroup implements LinkContext {
   readonly plan: TelemetryPlan
   readonly format: PublishFormat
   readonly template: PublishTemplate

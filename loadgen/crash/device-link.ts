@@ -6,17 +6,33 @@
  */
 import { generate } from 'mqtt-packet'
 import { AckReader, type ConnackReply } from '../ack-reader.ts'
+import type { FleetCounters } from '../fleet-options.ts'
 import { createWriteBuffer, MessageFiller } from '../message-filler.ts'
+import type { PublishFormat, PublishTemplate } from '../publish-template.ts'
 import { PublishWindow } from '../publish-window.ts'
-import { deviceName, SEQ_BASE } from '../telemetry.ts'
-import { Transport, type WebSocketPath } from '../transport.ts'
+import { deviceName, SEQ_BASE, type TelemetryPlan } from '../telemetry.ts'
+import { type Address, Transport, type WebSocketPath } from '../transport.ts'
 import { FRAME_HEAD_SIZE_BYTES_MAX } from '../websocket-client.ts'
-import type { DeviceGroup } from './device-group.ts'
 
 const KEEP_ALIVE_S = 300
 const SESSION_EXPIRY_S = 3600
 const RETRY_MS = 40
 const RETRY_SPREAD_MS = 60
+
+/** How a device sends again what was not acknowledged: as the same message, or as a new one. */
+export type Redelivery = 'dup' | 'anew'
+
+/** What the links of a group share. */
+export interface LinkContext {
+  readonly plan: TelemetryPlan
+  readonly format: PublishFormat
+  readonly template: PublishTemplate
+  readonly address: Address
+  readonly counters: FleetCounters
+  /** For connections opened from now on. */
+  readonly redelivery: Redelivery
+  note(reason: string): void
+}
 
 export class DeviceLink {
   readonly connection: number
@@ -24,7 +40,7 @@ export class DeviceLink {
   isOpen = false
   /** Why the last connection ended. */
   fault = ''
-  readonly #group: DeviceGroup
+  readonly #group: LinkContext
   readonly #filler: MessageFiller
   #transport: Transport | null = null
   #acks: AckReader | null = null
@@ -37,7 +53,7 @@ export class DeviceLink {
   /** Of this connection: what is sent again carries DUP (or the session of before). */
   #isDup = true
 
-  constructor(group: DeviceGroup, connection: number, window: number) {
+  constructor(group: LinkContext, connection: number, window: number) {
     this.#group = group
     this.connection = connection
     this.window = new PublishWindow(window, group.counters, () => {})

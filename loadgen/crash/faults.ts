@@ -2,7 +2,7 @@
  * The faults that the harness knows (one a round, or at the proxy before ClickHouse), and what it draws from its seed for each round. Pure.
  */
 import { Prng } from '../../base/prng.ts'
-import type { Redelivery } from './device-group.ts'
+import type { Redelivery } from './device-link.ts'
 import type { Reach } from './engine-under-test.ts'
 
 export const ROUND_FAULTS = ['kill-engine', 'kill-store', 'kill-both', 'cut-devices', 'restart'] as const

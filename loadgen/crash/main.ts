@@ -24,7 +24,8 @@ async function main(args: string[]): Promise<number> {
       if (!stderr.isTTY) stderr.write(`${roundLine(round, run.rounds, recoveryMs, progress)}\n`)
     },
     onProgress: (progress) => {
-      const isDue = stderr.isTTY || progress.proxyFaults >= proxyFaultsTold + 100
+      const isDue =
+        stderr.isTTY || (progress.phase === 'proxy' && progress.proxyFaults >= proxyFaultsTold + 100)
       if (!isDue) return
       proxyFaultsTold = progress.proxyFaults
       stderr.write(`${progressLine(progress, run.rounds, run.proxyFaultCount)}\n`)
