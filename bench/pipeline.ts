@@ -31,6 +31,7 @@ const WINDOWS = {
   latenessMs: 10_000,
   idleTimeoutMs: 30_000,
   aheadGuardMs: 300_000,
+  inFlightMax: 1024,
 }
 
 /** The packets that the fleet sends in one second, one after another. */

@@ -3,6 +3,7 @@
  * One owner: the shard's thread. An index never changes its name.
  */
 import { hashBytes } from '../base/hash.ts'
+import type { StateReader, StateWriter } from './state.ts'
 
 const NAME_SIZE_BYTES_MAX = 256
 
@@ -30,6 +31,28 @@ export class MetricNames {
   /** The name as UTF-8. Not to be changed. */
   bytes(index: number): Uint8Array {
     return this.#names[index]
+  }
+
+  save(out: StateWriter): void {
+    const sizes = Int32Array.from(this.#names, (name) => name.length)
+    const bytes = new Uint8Array(sizes.reduce((sum, size) => sum + size, 0))
+    let offset = 0
+    for (const name of this.#names) {
+      bytes.set(name, offset)
+      offset += name.length
+    }
+    out.i32(sizes)
+    out.u8(bytes)
+  }
+
+  load(from: StateReader): void {
+    const sizes = from.i32()
+    const bytes = from.u8()
+    let offset = 0
+    for (const size of sizes) {
+      this.intern(bytes, offset, offset + size)
+      offset += size
+    }
   }
 
   /** The index of the name in bytes[start, end); -1 when it is new and there is no room, or when it is empty or longer than 256 bytes. */

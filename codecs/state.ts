@@ -108,5 +108,6 @@ export class StateReader {
 }
 
 function bytesOf(array: Float64Array | Int32Array | Uint16Array | Uint8Array, count: number): Uint8Array {
+  assert(count <= array.length, 'no more is saved than there is')
   return new Uint8Array(array.buffer, array.byteOffset, count * array.BYTES_PER_ELEMENT)
 }

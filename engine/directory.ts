@@ -1,7 +1,7 @@
 /**
  * The data directory: whose it is, and that only one engine uses it. Owned by the main thread.
  *
- *   millrace.json   format version, store id, number of shards
+ *   millrace.json   what the journals were written under: format version, store id, shards, streams, windows
  *   lock.db         an SQLite database that the engine holds locked; the kernel lets go of it when the process dies
  *   journal/N/      the journal of shard N
  *   store/          the embedded ClickHouse, and store-run/ what it needs while it runs
@@ -13,50 +13,79 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
-import { SEGMENT_HEADER_SIZE_BYTES } from '../codecs/journal/batch.ts'
+import { dirname, join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import type { StreamConfig, WindowConfig } from './config.ts'
 import { EngineError } from './engine-error.ts'
 import { type FileLock, takeLock } from './file-lock.ts'
 
+const NAME = 'millrace.json'
 const FORMAT_VERSION = 1
 /** An engine that was killed may take a moment to be gone. */
 const PREDECESSOR_WAIT_MS = 3000
 
-interface Identity {
-  formatVersion: number
-  storeId: string
+/** What the journals depend on: readings are dealt out, cut into windows and numbered by it. */
+export interface Layout {
   shards: number
+  streams: StreamConfig[]
+  windows: WindowConfig
+}
+
+export interface Identity extends Layout {
+  formatVersion: number
+  /** Of these journals; tokens of inserts begin with it. */
+  storeId: string
 }
 
 export class DataDirectory {
   readonly path: string
-  readonly storeId: Uint8Array
-  readonly shards: number
   #lock: FileLock
+  #identity: Identity | null
 
-  /**
-   * Opens the directory and makes it when it is missing. `shards` null means: as many as it has, or `shardsDefault`.
-   * Throws EngineError.
-   */
-  constructor(path: string, shards: number | null, shardsDefault: number) {
+  /** Opens the directory and makes it when it is missing. Throws EngineError. */
+  constructor(path: string) {
     this.path = path
     makeWritable(path)
     this.#lock = lock(path)
     try {
-      const identity = identify(path, shards, shardsDefault)
-      this.shards = identity.shards
-      this.storeId = Buffer.from(identity.storeId, 'hex')
+      const file = join(path, NAME)
+      this.#identity = existsSync(file) ? readIdentity(file) : null
     } catch (error) {
       this.#lock.release()
       throw error
     }
+  }
+
+  /** What the journals here were written under; null in a new directory. */
+  get identity(): Identity | null {
+    return this.#identity
+  }
+
+  /** Whether journals under `layout` go on where those here end. */
+  fits(layout: Layout): boolean {
+    if (this.#identity === null) return false
+    const { shards, streams, windows } = this.#identity
+    return isDeepStrictEqual({ shards, streams, windows }, layout)
+  }
+
+  /**
+   * Begins new journals under `layout`; what was in the old ones is in ClickHouse. They get a store id of their own: marks
+   * begin anew, and tokens must not be those of before.
+   */
+  begin(layout: Layout): Identity {
+    const journals = join(this.path, 'journal')
+    const storeId = randomBytes(16).toString('hex')
+    const identity = { formatVersion: FORMAT_VERSION, storeId, ...layout }
+    rmSync(journals, { recursive: true, force: true })
+    mkdirSync(journals)
+    save(join(this.path, NAME), identity)
+    this.#identity = identity
+    return identity
   }
 
   journalPath(shard: number): string {
@@ -101,28 +130,6 @@ function lock(path: string): FileLock {
   )
 }
 
-function identify(path: string, shards: number | null, shardsDefault: number): Identity {
-  const file = join(path, 'millrace.json')
-  const fresh = () => ({
-    formatVersion: FORMAT_VERSION,
-    storeId: randomBytes(16).toString('hex'),
-    shards: shards ?? shardsDefault,
-  })
-  if (!existsSync(file)) return save(file, fresh())
-  const identity = readIdentity(file)
-  if (shards === null || shards === identity.shards) return identity
-  if (!isDrained(path)) {
-    throw new EngineError(
-      'SHARDS_DIFFER',
-      `data directory ${path} holds unsent data of ${identity.shards} shards: start it with --shards ${identity.shards}, ` +
-        'stop it with SIGTERM so that it drains, then change the number',
-    )
-  }
-  rmSync(join(path, 'journal'), { recursive: true })
-  mkdirSync(join(path, 'journal'))
-  return save(file, fresh()) // with an id of its own: marks begin anew, and tokens must not be those of before
-}
-
 function readIdentity(file: string): Identity {
   let identity: Partial<Identity> = {}
   try {
@@ -130,10 +137,9 @@ function readIdentity(file: string): Identity {
   } catch {
     // said below, with everything else that may be wrong with it
   }
-  const { formatVersion, storeId, shards } = identity
-  const isValid =
-    /^[0-9a-f]{32}$/.test(storeId ?? '') && Number.isInteger(shards) && formatVersion === FORMAT_VERSION
-  if (!isValid) {
+  const { formatVersion, storeId, shards, streams, windows } = identity
+  const isWhole = Number.isInteger(shards) && Array.isArray(streams) && typeof windows === 'object'
+  if (!isWhole || !/^[0-9a-f]{32}$/.test(storeId ?? '') || formatVersion !== FORMAT_VERSION) {
     throw new EngineError(
       'DATA_FOREIGN',
       `${file} is not of this version of millrace: choose another directory with --data DIR`,
@@ -142,21 +148,16 @@ function readIdentity(file: string): Identity {
   return identity as Identity
 }
 
-function save(file: string, identity: Identity): Identity {
+/** In place of what was there, or not at all. */
+function save(file: string, identity: Identity): void {
   writeFileSync(`${file}.new`, `${JSON.stringify(identity)}\n`)
-  const descriptor = openSync(`${file}.new`, 'r')
-  fsyncSync(descriptor)
-  closeSync(descriptor)
+  syncPath(`${file}.new`)
   renameSync(`${file}.new`, file)
-  return identity
+  syncPath(dirname(file))
 }
 
-/** Whether every journal is as a clean stop leaves it: segments without a batch. */
-function isDrained(path: string): boolean {
-  const journals = join(path, 'journal')
-  return readdirSync(journals).every((shard) =>
-    readdirSync(join(journals, shard)).every(
-      (name) => statSync(join(journals, shard, name)).size <= SEGMENT_HEADER_SIZE_BYTES,
-    ),
-  )
+function syncPath(path: string): void {
+  const descriptor = openSync(path, 'r')
+  fsyncSync(descriptor)
+  closeSync(descriptor)
 }

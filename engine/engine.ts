@@ -2,16 +2,18 @@
  * One engine: data directory, store, gateway and shard threads, HTTP port. Lives on the main thread, which touches no
  * reading: it starts things in order, adds up figures, and stops things in order.
  */
+import { randomInt } from 'node:crypto'
 import { MessageChannel, type TransferListItem } from 'node:worker_threads'
 import type { Address } from './address.ts'
 import type { MillraceConfig } from './config.ts'
-import { DataDirectory } from './directory.ts'
+import { DataDirectory, type Identity } from './directory.ts'
 import { EngineError } from './engine-error.ts'
 import type { WorkerReport, WorkerSetup } from './engine-worker.ts'
 import type { GatewaySetup } from './gateway/gateway.ts'
 import { HttpServer } from './http/http-server.ts'
 import { Doorbell } from './ring/doorbell.ts'
 import { createRing } from './ring/ring.ts'
+import type { ShardSetup } from './shard/shard-thread.ts'
 import { StatusBoard } from './status.ts'
 import { type ServerAddress, StoreKeeper } from './store-keeper.ts'
 import { WorkerHandle } from './worker-handle.ts'
@@ -21,6 +23,8 @@ const SEGMENT_SIZE_BYTES_MIN = 4 << 20
 const SEGMENT_SIZE_BYTES_MAX = 64 << 20
 const STATUS_INTERVAL_MS = 1000
 const DRAIN_TIMEOUT_MS = 30_000
+/** Connections of this life of the engine are not those of another one: a redelivered message tells them apart. */
+const CONNECTION_EPOCH = randomInt(2 ** 20)
 
 export interface EngineOptions {
   dataPath: string
@@ -71,7 +75,7 @@ export class Engine {
 
   /** Resolves once devices are served. Throws EngineError. */
   static async start(options: EngineOptions, events: EngineEvents): Promise<Engine> {
-    const directory = new DataDirectory(options.dataPath, options.shards, options.shardsDefault)
+    const directory = new DataDirectory(options.dataPath)
     const engine = new Engine(options, events, directory)
     try {
       await engine.#start()
@@ -112,8 +116,7 @@ export class Engine {
 
   async #start(): Promise<void> {
     await this.#store.start()
-    const memory = shareMemory(this.#options, this.#directory.shards)
-    const [first, ...others] = this.#workerSetups(memory)
+    const [first, ...others] = this.#workerSetups(await this.#openJournals())
     const bound = await this.#startWorker(first)
     for (const setup of others) {
       if (setup.setup.gateway !== null) {
@@ -135,9 +138,40 @@ export class Engine {
     }
   }
 
+  /** The journals that this start goes on with. What was written under another layout is brought to ClickHouse first. */
+  async #openJournals(): Promise<Identity> {
+    const { streams, windows } = this.#options.config
+    const { identity } = this.#directory
+    const shards = this.#options.shards ?? identity?.shards ?? this.#options.shardsDefault
+    const layout = { shards, streams, windows }
+    if (identity !== null && this.#directory.fits(layout)) return identity
+    if (identity !== null) await this.#drain(identity)
+    return this.#directory.begin(layout)
+  }
+
+  /** Replays journals of an earlier layout under that layout until all of it is stored. */
+  async #drain(identity: Identity): Promise<void> {
+    const memory = shareMemory(this.#options.config, 1, identity.shards)
+    for (const shard of this.#shardSetups(memory, identity)) {
+      await this.#startWorker({ name: `shard ${shard.index}`, setup: { gateway: null, shard }, transfer: [] })
+    }
+    const drained = await Promise.all(
+      this.#workers.map((worker) => worker.request({ kind: 'drainShard', timeoutMs: DRAIN_TIMEOUT_MS })),
+    )
+    await Promise.all(this.#workers.splice(0).map((worker) => worker.stop()))
+    this.board.shards.length = 0
+    if (drained.every(Boolean)) return
+    throw new EngineError(
+      'DATA_NOT_DRAINED',
+      `data directory ${this.#directory.path} holds data of another number of shards (${identity.shards}) or another ` +
+        'config, and ClickHouse does not take it: start with those, or when ClickHouse does',
+    )
+  }
+
   /** Gateways first: the first one's ports are everyone's. */
-  #workerSetups(memory: SharedMemory): WorkerPlan[] {
-    const shards = memory.shardBells.map((_, index) => this.#shardSetup(memory, index))
+  #workerSetups(identity: Identity): WorkerPlan[] {
+    const memory = shareMemory(this.#options.config, Math.max(1, this.#options.gateways), identity.shards)
+    const shards = this.#shardSetups(memory, identity)
     const gateways = memory.gatewayBells.map((_, index) => this.#gatewaySetup(memory, index))
     if (this.#options.gateways === 0) {
       return [
@@ -158,27 +192,26 @@ export class Engine {
     ]
   }
 
-  #shardSetup(memory: SharedMemory, index: number) {
+  #shardSetups(memory: SharedMemory, { storeId, shards, streams, windows }: Identity): ShardSetup[] {
     const { config, journalSizeBytesMax } = this.#options
-    const sizeBytesMax = Math.floor(journalSizeBytesMax / this.#directory.shards)
-    return {
+    const sizeBytesMax = Math.floor(journalSizeBytesMax / shards)
+    const segmentSizeBytes = Math.max(SEGMENT_SIZE_BYTES_MIN, Math.floor(sizeBytesMax / 8))
+    return memory.shardBells.map((bell, index) => ({
       index,
-      shardCount: this.#directory.shards,
-      storeId: this.#directory.storeId,
+      shardCount: shards,
+      storeId: Buffer.from(storeId, 'hex'),
       journalPath: this.#directory.journalPath(index),
       journalSizeBytesMax: sizeBytesMax,
-      segmentSizeBytes: Math.min(
-        SEGMENT_SIZE_BYTES_MAX,
-        Math.max(SEGMENT_SIZE_BYTES_MIN, Math.floor(sizeBytesMax / 8)),
-      ),
+      segmentSizeBytes: Math.min(SEGMENT_SIZE_BYTES_MAX, segmentSizeBytes),
       rings: memory.rings.map((ofGateway) => ofGateway[index]),
       gatewayBells: memory.gatewayBells,
-      bell: memory.shardBells[index],
+      bell,
       store: this.#store.target,
-      streams: config.streams,
-      windows: config.windows,
+      streams,
+      windows,
       batch: config.batch,
-    }
+      inFlightMax: config.limits.receiveMaximum,
+    }))
   }
 
   #gatewaySetup(memory: SharedMemory, index: number): { setup: GatewayPlan; transfer: TransferListItem[] } {
@@ -207,6 +240,7 @@ export class Engine {
       bell: memory.gatewayBells[index],
       peers,
       connectionCounter: memory.connectionCounter,
+      connectionEpoch: CONNECTION_EPOCH,
       streams: config.streams,
       limits: config.limits,
     }
@@ -306,8 +340,7 @@ interface SharedMemory {
   connectionCounter: SharedArrayBuffer
 }
 
-function shareMemory({ config, gateways }: EngineOptions, shardCount: number): SharedMemory {
-  const gatewayCount = Math.max(1, gateways)
+function shareMemory(config: MillraceConfig, gatewayCount: number, shardCount: number): SharedMemory {
   const ports = new Map<string, MessageChannel>()
   for (let a = 0; a < gatewayCount; a++) {
     for (let b = a + 1; b < gatewayCount; b++) ports.set(pairKey(a, b), new MessageChannel())

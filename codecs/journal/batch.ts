@@ -1,7 +1,7 @@
 /**
  * The frame around records in a journal segment: what one write appends and one sync makes durable.
  *
- *   segment header, 64 bytes                 batch header, 48 bytes, then records
+ *   segment header, 64 bytes                 batch header, 48 bytes, then ring positions, then records
  *    0 u32 magic "MRSG"                       0 u32 magic "MRBT"
  *    4 u32 crc32 of bytes 8..64               4 u32 crc32 of bytes 8..size
  *    8 u32 format version                     8 u32 size, header included, a multiple of 8
@@ -10,10 +10,10 @@
  *   20 u32 shard                             24 f64 time of the append, ms: the journal's clock tick
  *   24 f64 position of its first batch       32 f64 durable position when it was written
  *   32 f64 next mark                         40 u32 flags
- *   40 16 bytes store id                     44 u32 0
- *   56 u32 count of shards, 60 u32 0
+ *   40 16 bytes store id                     44 u32 count of rings
+ *   56 u32 count of shards, 60 u32 0         48 u32 for each ring: its position behind what was taken from it
  *
- * A position counts the bytes of batches, from the journal's beginning; segment headers do not count.
+ * The ring positions are padded to 8 bytes. A position counts the bytes of batches, from the journal's beginning; segment headers do not count.
  */
 import { crc32 } from 'node:zlib'
 import { RecordViews } from './record.ts'
@@ -24,7 +24,8 @@ export const BATCH_HEADER_SIZE_BYTES = 48
 const STORE_ID_SIZE_BYTES = 16
 
 const SEGMENT_MAGIC = 0x4753524d
-const BATCH_MAGIC = 0x5442524d
+/** In the first four bytes of every batch. */
+export const BATCH_MAGIC = 0x5442524d
 const BYTE_ORDER_CHECK = 0x01020304
 
 export const BatchFlag = { HAS_CONTROL: 1 } as const
@@ -45,6 +46,8 @@ export interface BatchHeader {
   timeMs: number
   durablePosition: number
   flags: number
+  /** Bytes of header and ring positions: the records follow. */
+  headerSizeBytes: number
 }
 
 export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
@@ -80,11 +83,17 @@ export function decodeSegmentHeader(source: Uint8Array): SegmentHeader | null {
   }
 }
 
-/** Fills the header's 48 bytes at the start of `views`; `records` are what follows it, in order. */
+/** Header and ring positions together. */
+export function batchHeaderSize(ringCount: number): number {
+  return BATCH_HEADER_SIZE_BYTES + ((ringCount * 4 + 7) & ~7)
+}
+
+/** Fills `views` (batchHeaderSize bytes, zeros behind an odd number of rings); `records` are what follows, in order. */
 // hot: per batch
 export function writeBatchHeader(
   views: RecordViews,
-  header: BatchHeader,
+  header: Omit<BatchHeader, 'headerSizeBytes'>,
+  ringPositions: readonly number[],
   records: readonly Uint8Array[],
 ): void {
   const { u32, f64, bytes } = views
@@ -95,8 +104,9 @@ export function writeBatchHeader(
   f64[3] = header.timeMs
   f64[4] = header.durablePosition
   u32[10] = header.flags
-  u32[11] = 0
-  let checksum = crc32(bytes.subarray(8, BATCH_HEADER_SIZE_BYTES))
+  u32[11] = ringPositions.length
+  for (let ring = 0; ring < ringPositions.length; ring++) u32[12 + ring] = ringPositions[ring]
+  let checksum = crc32(bytes.subarray(8, batchHeaderSize(ringPositions.length)))
   for (const part of records) checksum = crc32(part, checksum)
   u32[1] = checksum
 }
@@ -105,7 +115,8 @@ export function writeBatchHeader(
 export function readBatchHeader(views: RecordViews): BatchHeader | null {
   const { u32, f64 } = views
   const sizeBytes = u32[2]
-  if (u32[0] !== BATCH_MAGIC || sizeBytes < BATCH_HEADER_SIZE_BYTES || sizeBytes % 8 !== 0) return null
+  const headerSizeBytes = batchHeaderSize(u32[11])
+  if (u32[0] !== BATCH_MAGIC || sizeBytes < headerSizeBytes || sizeBytes % 8 !== 0) return null
   return {
     sizeBytes,
     segment: u32[3],
@@ -113,6 +124,7 @@ export function readBatchHeader(views: RecordViews): BatchHeader | null {
     timeMs: f64[3],
     durablePosition: f64[4],
     flags: u32[10],
+    headerSizeBytes,
   }
 }
 

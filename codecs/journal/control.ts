@@ -4,11 +4,14 @@
  *   MARK          0 u32 size, 4 u8 kind, 5 u8 1 if all windows were closed there, 8 f64 mark,
  *                 16 f64 position: the batch `mark` ends there
  *   CONFIRMATION  0 u32 size, 4 u8 kind, 8 f64 mark: ClickHouse has every row of that batch
+ *   GAP           0 u32 size, 4 u8 kind, 8 f64 ms: the engine was down that long before this batch
+ *   SKIP          0 u32 size, 4 u8 kind, 8 f64 position: the message there killed the engine and is a dead letter
  */
 import { RecordKind, type RecordViews } from './record.ts'
 
 export const MARK_SIZE_BYTES = 24
-export const CONFIRMATION_SIZE_BYTES = 16
+/** All others: one number. */
+export const CONTROL_SIZE_BYTES = 16
 
 const FLUSH_BIT = 0x100
 
@@ -34,13 +37,16 @@ export function readMark(views: RecordViews, offset: number): Mark {
   return { number: views.f64[(offset >>> 3) + 1], position: views.f64[(offset >>> 3) + 2], isFlush }
 }
 
-export function writeConfirmation(views: RecordViews, offset: number, markNumber: number): number {
-  views.u32[offset >>> 2] = CONFIRMATION_SIZE_BYTES
-  views.u32[(offset >>> 2) + 1] = RecordKind.CONFIRMATION
-  views.f64[(offset >>> 3) + 1] = markNumber
-  return offset + CONFIRMATION_SIZE_BYTES
+export type NumberKind = typeof RecordKind.CONFIRMATION | typeof RecordKind.GAP | typeof RecordKind.SKIP
+
+/** Writes a record of one number: a mark's, milliseconds, or a position. */
+export function writeControl(views: RecordViews, offset: number, kind: NumberKind, value: number): number {
+  views.u32[offset >>> 2] = CONTROL_SIZE_BYTES
+  views.u32[(offset >>> 2) + 1] = kind
+  views.f64[(offset >>> 3) + 1] = value
+  return offset + CONTROL_SIZE_BYTES
 }
 
-export function readConfirmation(views: RecordViews, offset: number): number {
+export function readControl(views: RecordViews, offset: number): number {
   return views.f64[(offset >>> 3) + 1]
 }

@@ -31,6 +31,8 @@ export const RecordKind = {
   /** Written by shards: see codecs/journal/control.ts. */
   MARK: 16,
   CONFIRMATION: 17,
+  GAP: 18,
+  SKIP: 19,
 } as const
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind]
 

@@ -38,6 +38,8 @@ export interface GatewaySetup {
   peers: GatewayPeer[]
   /** An Int32 word that counts the connections of all gateways. */
   connectionCounter: SharedArrayBuffer
+  /** Goes before the counter in a connection's number, below 2^20: other lives of the engine have others. */
+  connectionEpoch: number
   streams: StreamConfig[]
   limits: LimitsConfig
   clock: Clock

@@ -37,6 +37,7 @@ export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
     bell: Doorbell.memory(),
     peers: [],
     connectionCounter: new SharedArrayBuffer(4),
+    connectionEpoch: 0,
     streams: DEFAULT_CONFIG.streams,
     limits: { ...DEFAULT_CONFIG.limits, ...limits },
   }

@@ -148,6 +148,14 @@ function shardMetrics(page: Page, { shards }: EngineStatus): void {
     (s) => s.deadLetters,
   )
   page.each(
+    'millrace_duplicate_messages_total',
+    'counter',
+    'Messages that were redelivered and not stored again.',
+    shards,
+    'shard',
+    (s) => s.duplicates,
+  )
+  page.each(
     'millrace_stored_rows_total',
     'counter',
     'Rows that ClickHouse has confirmed.',

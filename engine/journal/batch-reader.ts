@@ -5,11 +5,12 @@
 import { assert } from '../../base/assert.ts'
 import {
   BATCH_HEADER_SIZE_BYTES,
+  BATCH_MAGIC,
   type BatchHeader,
   isBatchIntact,
   readBatchHeader,
 } from '../../codecs/journal/batch.ts'
-import { type Mark, readConfirmation, readMark } from '../../codecs/journal/control.ts'
+import { type Mark, readControl, readMark } from '../../codecs/journal/control.ts'
 import { alignRecord, RecordKind, RecordViews } from '../../codecs/journal/record.ts'
 import { fileOffset, type Segment } from './segment.ts'
 
@@ -21,8 +22,10 @@ export interface BatchPlace {
   endPosition: number
 }
 
+const SEARCH_SIZE_BYTES = 1 << 20
+
 export class BatchReader {
-  views = new RecordViews(new ArrayBuffer(1 << 20))
+  views = new RecordViews(new ArrayBuffer(SEARCH_SIZE_BYTES))
 
   /** The batch at `position`; null when no whole, intact batch of that place stands there. */
   read(segment: Segment, position: number): BatchPlace | null {
@@ -40,27 +43,45 @@ export class BatchReader {
     if (!isBatchIntact(this.views, header.sizeBytes)) return null
     return {
       header,
-      recordsStart: BATCH_HEADER_SIZE_BYTES,
+      recordsStart: header.headerSizeBytes,
       recordsEnd: header.sizeBytes,
       endPosition: position + header.sizeBytes,
     }
   }
+
+  /** The first intact batch behind `position` in the segment, read; null when there is none. */
+  findBehind(segment: Segment, position: number): BatchPlace | null {
+    const words = new Uint32Array(SEARCH_SIZE_BYTES / 4)
+    const bytes = new Uint8Array(words.buffer)
+    for (let start = position + 8; ; start += SEARCH_SIZE_BYTES) {
+      const sizeBytes = segment.file.read(bytes, fileOffset(segment, start))
+      for (let offset = 0; offset + 8 <= sizeBytes; offset += 8) {
+        if (words[offset >>> 2] !== BATCH_MAGIC) continue
+        const place = this.read(segment, start + offset)
+        if (place !== null) return place
+      }
+      if (sizeBytes < bytes.length) return null
+    }
+  }
 }
 
-/** The marks and confirmations of one batch. */
-export function collectControl(
-  views: RecordViews,
-  place: BatchPlace,
-): { marks: Mark[]; confirmed: number[] } {
-  const marks: Mark[] = []
-  const confirmed: number[] = []
+/** What the control records of one batch say. */
+export interface BatchControl {
+  marks: Mark[]
+  confirmed: number[]
+  skips: number[]
+}
+
+export function collectControl(views: RecordViews, place: BatchPlace): BatchControl {
+  const control: BatchControl = { marks: [], confirmed: [], skips: [] }
   for (let offset = place.recordsStart; offset < place.recordsEnd; ) {
     const kind = views.bytes[offset + 4]
-    if (kind === RecordKind.MARK) marks.push(readMark(views, offset))
-    else if (kind === RecordKind.CONFIRMATION) confirmed.push(readConfirmation(views, offset))
+    if (kind === RecordKind.MARK) control.marks.push(readMark(views, offset))
+    else if (kind === RecordKind.CONFIRMATION) control.confirmed.push(readControl(views, offset))
+    else if (kind === RecordKind.SKIP) control.skips.push(readControl(views, offset))
     const size = alignRecord(views.u32[offset >>> 2])
     assert(size > 0, 'an intact batch holds a record without a size')
     offset += size
   }
-  return { marks, confirmed }
+  return control
 }

@@ -7,13 +7,16 @@ import {
   constants,
   fdatasync,
   fstatSync,
+  fsync,
   fsyncSync,
-  ftruncateSync,
   mkdirSync,
+  open,
   openSync,
   readdirSync,
   readSync,
+  renameSync,
   unlinkSync,
+  write,
   writevSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -26,19 +29,24 @@ export interface JournalFile {
   write(parts: readonly Uint8Array[], offset: number): void
   /** Makes what was written durable. */
   sync(done: (error: Error | null) => void): void
-  /** The same, and waits; only at start. */
+  /** The same, and waits; only where a segment begins. */
   syncNow(): void
-  truncate(sizeBytes: number): void
   close(): void
 }
 
+/** Changes of the directory are durable when they return. */
 export interface JournalDisk {
   list(): string[]
   open(name: string): JournalFile
-  /** Makes the new file's directory entry durable as well. */
   create(name: string): JournalFile
+  /** Replaces `to` when it exists. */
+  rename(from: string, to: string): void
   remove(name: string): void
+  /** Makes a file of that many zeros beside the journal's work, and syncs it. */
+  allocate(name: string, sizeBytes: number, done: (error: Error | null) => void): void
 }
+
+const ALLOCATE_SLICE_SIZE_BYTES = 1 << 20
 
 export class NodeDisk implements JournalDisk {
   #directory: string
@@ -53,18 +61,49 @@ export class NodeDisk implements JournalDisk {
   }
 
   open(name: string): JournalFile {
-    return new NodeFile(openSync(join(this.#directory, name), constants.O_RDWR))
+    return new NodeFile(openSync(this.#path(name), constants.O_RDWR))
   }
 
   create(name: string): JournalFile {
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL
-    const file = new NodeFile(openSync(join(this.#directory, name), flags, 0o640))
+    const file = new NodeFile(
+      openSync(this.#path(name), constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, 0o640),
+    )
     this.#syncDirectory()
     return file
   }
 
+  rename(from: string, to: string): void {
+    renameSync(this.#path(from), this.#path(to))
+    this.#syncDirectory()
+  }
+
   remove(name: string): void {
-    unlinkSync(join(this.#directory, name))
+    unlinkSync(this.#path(name))
+    this.#syncDirectory()
+  }
+
+  allocate(name: string, sizeBytes: number, done: (error: Error | null) => void): void {
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC
+    open(this.#path(name), flags, 0o640, (error, descriptor) => {
+      if (error !== null) return done(error)
+      const end = (failure: Error | null) => {
+        closeSync(descriptor)
+        done(failure)
+      }
+      const zeros = new Uint8Array(ALLOCATE_SLICE_SIZE_BYTES)
+      const fill = (offset: number) => {
+        if (offset >= sizeBytes) return fsync(descriptor, end)
+        write(descriptor, zeros, 0, Math.min(zeros.length, sizeBytes - offset), offset, (failure, count) => {
+          if (failure !== null) end(failure)
+          else fill(offset + count)
+        })
+      }
+      fill(0)
+    })
+  }
+
+  #path(name: string): string {
+    return join(this.#directory, name)
   }
 
   #syncDirectory(): void {
@@ -117,10 +156,6 @@ class NodeFile implements JournalFile {
 
   syncNow(): void {
     fsyncSync(this.#descriptor)
-  }
-
-  truncate(sizeBytes: number): void {
-    ftruncateSync(this.#descriptor, sizeBytes)
   }
 
   close(): void {

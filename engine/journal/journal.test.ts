@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Prng } from '../../base/prng.ts'
-import { writeConfirmation, writeMark } from '../../codecs/journal/control.ts'
-import { RecordViews } from '../../codecs/journal/record.ts'
+import { writeControl, writeMark } from '../../codecs/journal/control.ts'
+import { RecordKind, RecordViews } from '../../codecs/journal/record.ts'
 import { BatchReader } from './batch-reader.ts'
 import { type JournalDisk, NodeDisk } from './disk.ts'
-import { Journal, JournalError, type JournalSettings } from './journal.ts'
+import { Journal, type JournalSettings } from './journal.ts'
+import { JournalError } from './segment-recovery.ts'
 import { SimDisk } from './sim-disk.ts'
 
 const SETTINGS: JournalSettings = {
@@ -32,6 +33,11 @@ function readNumbers(journal: Journal): number[] {
   const reader = new BatchReader()
   for (const segment of journal.segments) {
     for (let position = segment.startPosition; position < segment.endPosition; ) {
+      const next = journal.skipDamage(position)
+      if (next > position) {
+        position = next
+        continue
+      }
       const place = reader.read(segment, position)
       if (place === null) throw new Error('a batch is gone')
       for (let at = place.recordsStart; at < place.recordsEnd; at += reader.views.u32[at >>> 2]) {
@@ -41,6 +47,10 @@ function readNumbers(journal: Journal): number[] {
     }
   }
   return numbers
+}
+
+function append(journal: Journal, records: Uint8Array[], hasControl = false): void {
+  journal.append({ records, ringPositions: [7], timeMs: 1, hasControl })
 }
 
 function sync(journal: Journal): Promise<void> {
@@ -65,7 +75,7 @@ test('after any crash, all that was synced is there, in order, and nothing is to
         const records = Array.from({ length: prng.between(1, 5) }, () =>
           record(written++, 8 * prng.between(2, 60)),
         )
-        journal.append(records, 1, false)
+        append(journal, records)
         if (batch > 1 || prng.unit() < 0.5) {
           await sync(journal)
           synced = written
@@ -82,11 +92,11 @@ test('marks and confirmations come back, and a deleted segment takes only what l
   const control = new RecordViews(new ArrayBuffer(256))
   for (let mark = 1; mark <= 5; mark++) {
     if (journal.isSegmentFull) journal.roll()
-    journal.append([record(mark, 2048)], 1, false)
+    append(journal, [record(mark, 2048)])
     await sync(journal)
     const end = writeMark(control, 0, { number: mark, position: journal.appendPosition, isFlush: mark === 4 })
-    const size = mark > 1 ? writeConfirmation(control, end, mark - 1) : end
-    journal.append([control.bytes.subarray(0, size)], 1, true)
+    const size = mark > 1 ? writeControl(control, end, RecordKind.CONFIRMATION, mark - 1) : end
+    append(journal, [control.bytes.subarray(0, size)], true)
     await sync(journal)
     journal.nextMark = mark + 1
   }
@@ -106,31 +116,104 @@ test('marks and confirmations come back, and a deleted segment takes only what l
   expect(last.nextMark).toBe(6)
 })
 
-test('damage before the end, and a journal of someone else, are refused with their place', async () => {
+test('damage before intact batches is told with its place, set aside, and read over; no mark is used twice', async () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const prng = new Prng(seed)
+    const disk = new SimDisk()
+    const journal = new Journal(disk, SETTINGS)
+    for (let i = 0; i < 12; i++) {
+      if (journal.isSegmentFull) journal.roll()
+      append(journal, [record(i, 1000)])
+      await sync(journal)
+    }
+    const segment = journal.segments[prng.between(0, journal.segments.length - 2)]
+    const offset = prng.between(64, 64 + segment.endPosition - segment.startPosition - 1)
+    disk.open(segment.name).flipBit(offset, prng.between(0, 7))
+    const again = new Journal(disk, SETTINGS)
+    expect(again.damages, `seed ${seed}`).toHaveLength(1)
+    const [damage] = again.damages
+    expect(damage.segment).toBe(segment.name)
+    expect(offset).toBeGreaterThanOrEqual(damage.offset)
+    expect(offset).toBeLessThan(damage.offset + damage.end - damage.start)
+    expect(disk.open(damage.setAside).sizeBytes()).toBe(damage.end - damage.start)
+    expect(again.appendPosition).toBe(journal.appendPosition)
+    expect(again.nextMark).toBeGreaterThan(journal.nextMark + 1000)
+    const numbers = readNumbers(again)
+    expect(numbers, `seed ${seed}`).toHaveLength(11)
+    expect(numbers).toEqual([...numbers].sort((x, y) => x - y))
+  }
+})
+
+test('what a crash left behind the last durable batch is cut, not called damage', async () => {
   const disk = new SimDisk()
   const journal = new Journal(disk, SETTINGS)
-  for (let i = 0; i < 4; i++) {
-    if (journal.isSegmentFull) journal.roll()
-    journal.append([record(i, 3000)], 1, false)
-    await sync(journal)
-  }
-  const [first] = journal.segments
-  const bytes = new Uint8Array(1)
-  first.file.read(bytes, 500)
-  first.file.write([Uint8Array.of(bytes[0] ^ 1)], 500)
-  expect(() => new Journal(disk, SETTINGS)).toThrow(/0000000001\.journal at byte 64 is damaged/)
+  append(journal, [record(0, 1000)])
+  await sync(journal)
+  append(journal, [record(1, 1000)])
+  disk.open(journal.segments[0].name).flipBit(64 + 1100, 3)
+  const again = new Journal(disk, SETTINGS)
+  expect(again.damages).toEqual([])
+  expect(readNumbers(again)).toEqual([0])
+})
+
+test('a journal of another shard or data directory is refused', () => {
+  const disk = new SimDisk()
+  new Journal(disk, SETTINGS)
   expect(() => new Journal(disk, { ...SETTINGS, shard: 1 })).toThrow(JournalError)
+  expect(() => new Journal(disk, { ...SETTINGS, storeId: new Uint8Array(16) })).toThrow(
+    /another data directory/,
+  )
+})
+
+test('after a failed sync the batch is written again elsewhere, at the same position, and the rest goes on', async () => {
+  const disk = new SimDisk()
+  const journal = new Journal(disk, SETTINGS)
+  append(journal, [record(0, 200)])
+  await sync(journal)
+  const position = journal.appendPosition
+  append(journal, [record(1, 200)])
+  const end = journal.appendPosition
+  disk.syncFault = new Error('EIO')
+  await expect(sync(journal)).rejects.toThrow('EIO')
+  expect(journal.durablePosition).toBe(position)
+  disk.syncFault = null
+  journal.rewrite()
+  expect(journal.segments.at(-1)?.startPosition).toBe(position)
+  expect(journal.appendPosition).toBe(end)
+  await sync(journal)
+  append(journal, [record(2, 200)])
+  await sync(journal)
+  disk.crash(new Prng(1))
+  const again = new Journal(disk, SETTINGS)
+  expect(again.damages).toEqual([])
+  expect(readNumbers(again)).toEqual([0, 1, 2])
+})
+
+test('files of segments are allocated beforehand and used again, and old bytes in them mean nothing', async () => {
+  const disk = new SimDisk()
+  const journal = new Journal(disk, SETTINGS)
+  for (let i = 0; i < 60; i++) {
+    if (journal.isSegmentFull) journal.roll()
+    append(journal, [record(i, 480)])
+    await sync(journal)
+    if (i % 5 === 4) journal.releaseBefore(journal.segments.at(-1)?.startPosition ?? 0)
+    expect(disk.files.size).toBeLessThanOrEqual(journal.segments.length + 1)
+  }
+  expect(journal.segments[0].file.sizeBytes()).toBeGreaterThanOrEqual(SETTINGS.segmentSizeBytes)
+  const kept = readNumbers(journal)
+  expect(kept.at(-1)).toBe(59)
+  expect(readNumbers(new Journal(disk, SETTINGS))).toEqual(kept)
 })
 
 test('a write that fails leaves the journal as it was', async () => {
   const disk = new SimDisk()
   const journal = new Journal(disk, SETTINGS)
-  journal.append([record(0, 64)], 1, false)
+  append(journal, [record(0, 64)])
   await sync(journal)
   disk.writeFault = new Error('ENOSPC')
-  expect(() => journal.append([record(1, 64)], 1, false)).toThrow('ENOSPC')
+  expect(() => append(journal, [record(1, 64)])).toThrow('ENOSPC')
   disk.writeFault = null
-  journal.append([record(1, 64)], 1, false)
+  append(journal, [record(1, 64)])
   await sync(journal)
   expect(readNumbers(new Journal(disk, SETTINGS))).toEqual([0, 1])
 })
@@ -142,7 +225,7 @@ test('on a real disk', async () => {
     const journal = new Journal(disk, SETTINGS)
     for (let i = 0; i < 100; i++) {
       if (journal.isSegmentFull) journal.roll()
-      journal.append([record(i, 160)], 1, false)
+      append(journal, [record(i, 160)])
       await sync(journal)
     }
     expect(journal.segments.length).toBeGreaterThan(3)

@@ -1,69 +1,86 @@
 /**
  * One shard's journal: segments of checksummed batches, owned by the shard's thread. One append at a time, then its
- * sync; everything before `durablePosition` survives a power cut. Every segment can be read by itself: no state is
- * carried from one into the next (the shard closes all windows at a segment's end). After a restart the last segment
- * is cut behind its last whole batch and a new one begins.
+ * sync; everything before `durablePosition` survives a power cut. After a restart a new segment begins behind the last
+ * intact batch. Segments are written into files that are allocated beforehand, beside the work, or were a segment that
+ * nobody needs any more: then a sync has no file size to write.
  */
 import { assert } from '../../base/assert.ts'
 import {
-  BATCH_HEADER_SIZE_BYTES,
   BatchFlag,
-  type BatchHeader,
-  decodeSegmentHeader,
+  batchHeaderSize,
   encodeSegmentHeader,
   SEGMENT_HEADER_SIZE_BYTES,
   writeBatchHeader,
 } from '../../codecs/journal/batch.ts'
-import type { Mark } from '../../codecs/journal/control.ts'
 import { RecordViews } from '../../codecs/journal/record.ts'
-import { type BatchPlace, BatchReader, collectControl } from './batch-reader.ts'
-import type { JournalDisk } from './disk.ts'
-import { fileOffset, type Segment } from './segment.ts'
+import type { JournalDisk, JournalFile } from './disk.ts'
+import { fileOffset, type Segment, segmentName } from './segment.ts'
+import { type Damage, type JournalOwner, type RecoveredMark, recoverSegments } from './segment-recovery.ts'
 
-export interface JournalSettings {
-  storeId: Uint8Array
-  shard: number
-  shardCount: number
+export interface JournalSettings extends JournalOwner {
   segmentSizeBytes: number
   /** Bytes of all segments together; beyond it only control records are appended. */
   sizeBytesMax: number
 }
 
-export interface RecoveredMark extends Mark {
-  isConfirmed: boolean
+/** What one append writes. The memory must not change until it is durable. */
+export interface Batch {
+  records: readonly Uint8Array[]
+  ringPositions: readonly number[]
+  timeMs: number
+  hasControl: boolean
 }
 
-/** Something in the journal's files that a crash cannot explain. */
-export class JournalError extends Error {
-  readonly code: 'JOURNAL_CORRUPT' | 'JOURNAL_FOREIGN'
-
-  constructor(code: JournalError['code'], message: string) {
-    super(message)
-    this.code = code
-  }
-}
+const SPARE_NAME = 'spare'
 
 export class Journal {
   /** Oldest first; the last one is appended to. */
-  readonly segments: Segment[] = []
+  readonly segments: Segment[]
   /** The marks found at start that end behind `startPosition`; oldest first. */
-  readonly recoveredMarks: RecoveredMark[] = []
+  readonly recoveredMarks: RecoveredMark[]
+  readonly recoveredSkips: readonly number[]
+  /** The greatest mark that was confirmed before the start. */
+  readonly confirmedMark: number
+  /** What could not be read at start. */
+  readonly damages: readonly Damage[]
+  /** The time of the last batch before the start, ms; 0 without one. */
+  readonly lastTimeMs: number
   durablePosition = 0
-  nextMark = 1
+  nextMark: number
   #disk: JournalDisk
   #settings: JournalSettings
-  #header = new RecordViews(new ArrayBuffer(BATCH_HEADER_SIZE_BYTES))
+  #header = new RecordViews(new ArrayBuffer(1024))
+  #unsynced: Batch | null = null
+  /** Behind the batch whose sync failed, until it is written again. */
+  #failedEnd: number | null = null
   #isSyncing = false
+  #spare: 'none' | 'coming' | 'there' = 'none'
+  #isClosed = false
 
+  /** Throws JournalError. */
   constructor(disk: JournalDisk, settings: JournalSettings) {
     this.#disk = disk
     this.#settings = settings
-    this.#recover()
-    this.#startSegment(this.segments.at(-1))
+    const recovery = recoverSegments(disk, settings)
+    this.segments = recovery.segments
+    this.recoveredMarks = recovery.marks
+    this.recoveredSkips = recovery.skips
+    this.confirmedMark = recovery.confirmedMark
+    this.damages = recovery.damages
+    this.nextMark = recovery.nextMark
+    this.lastTimeMs = recovery.lastTimeMs
+    this.#spare = disk.list().includes(SPARE_NAME) ? 'there' : 'none'
+    this.#startSegment()
   }
 
+  /** Behind the last batch, whether it can be read now or has to be written again. */
   get appendPosition(): number {
-    return this.segments[this.segments.length - 1].endPosition
+    return this.#failedEnd ?? this.segments[this.segments.length - 1].endPosition
+  }
+
+  /** Behind the last batch that can be read. */
+  get readablePosition(): number {
+    return this.#failedEnd === null ? this.appendPosition : this.durablePosition
   }
 
   get startPosition(): number {
@@ -88,10 +105,10 @@ export class Journal {
     return segment.endPosition - segment.startPosition >= this.#settings.segmentSizeBytes
   }
 
-  /** Begins a new segment; all of the old one is durable. */
+  /** Begins a new segment; all of the old one is durable. Throws what the disk throws, and may be tried again. */
   roll(): void {
-    assert(!this.#isSyncing && this.durablePosition === this.appendPosition, 'a segment ends durable')
-    this.#startSegment(this.segments[this.segments.length - 1])
+    assert(this.#unsynced === null && this.durablePosition === this.appendPosition, 'a segment ends durable')
+    this.#startSegment()
   }
 
   /**
@@ -99,34 +116,65 @@ export class Journal {
    * be tried again.
    */
   // hot: per batch
-  append(records: readonly Uint8Array[], timeMs: number, hasControl: boolean): void {
-    assert(!this.#isSyncing, 'one append, one sync')
+  append(batch: Batch): void {
+    assert(this.#unsynced === null, 'one append, one sync')
     const segment = this.segments[this.segments.length - 1]
-    let sizeBytes = BATCH_HEADER_SIZE_BYTES
-    for (const part of records) sizeBytes += part.length
-    const header: BatchHeader = {
+    const headerSizeBytes = batchHeaderSize(batch.ringPositions.length)
+    let sizeBytes = headerSizeBytes
+    for (const part of batch.records) sizeBytes += part.length
+    const header = {
       sizeBytes,
       segment: segment.number,
       position: segment.endPosition,
-      timeMs,
+      timeMs: batch.timeMs,
       durablePosition: this.durablePosition,
-      flags: hasControl ? BatchFlag.HAS_CONTROL : 0,
+      flags: batch.hasControl ? BatchFlag.HAS_CONTROL : 0,
     }
-    writeBatchHeader(this.#header, header, records)
-    segment.file.write([this.#header.bytes, ...records], fileOffset(segment, segment.endPosition))
+    writeBatchHeader(this.#header, header, batch.ringPositions, batch.records)
+    const parts = [this.#header.bytes.subarray(0, headerSizeBytes), ...batch.records]
+    segment.file.write(parts, fileOffset(segment, segment.endPosition))
     segment.endPosition += sizeBytes
+    this.#unsynced = batch
   }
 
-  /** Makes all that was appended durable, then calls `done`. */
+  /** Makes all that was appended durable, then calls `done`. After an error: `rewrite`. */
   sync(done: (error: Error | null) => void): void {
     assert(!this.#isSyncing, 'one sync at a time')
     this.#isSyncing = true
     const position = this.appendPosition
     this.segments[this.segments.length - 1].file.sync((error) => {
       this.#isSyncing = false
-      if (error === null) this.durablePosition = position
+      if (error === null) {
+        this.durablePosition = position
+        this.#unsynced = null
+      } else this.#failedEnd = position
       done(error)
     })
+  }
+
+  /**
+   * After a failed sync: the kernel may have dropped what it could not write, and say so only once. The file is not
+   * trusted with another byte; the batch that was not durable goes into a new segment, at the same position. Throws what
+   * the disk throws, and may be tried again.
+   */
+  rewrite(): void {
+    const batch = this.#unsynced
+    assert(batch !== null && this.#failedEnd !== null, 'there is a batch whose sync failed')
+    this.segments[this.segments.length - 1].endPosition = this.durablePosition
+    this.#unsynced = null
+    try {
+      this.#startSegment()
+      this.append(batch)
+      this.#failedEnd = null
+    } catch (error) {
+      this.#unsynced = batch
+      throw error
+    }
+  }
+
+  /** Where processing goes on at `position`: behind it when it can't be read any more. */
+  skipDamage(position: number): number {
+    return this.damages.find(({ start }) => start === position)?.end ?? position
   }
 
   segmentAt(position: number): Segment {
@@ -136,104 +184,34 @@ export class Journal {
     return this.segments[this.segments.length - 1]
   }
 
-  /** Deletes the segments that lie wholly before `position`. */
+  /** Gives up the segments that lie wholly before `position`; one of them becomes the next segment's file. */
   releaseBefore(position: number): void {
     while (this.segments.length > 1 && this.segments[0].endPosition <= position) {
       const [segment] = this.segments.splice(0, 1)
       segment.file.close()
-      this.#disk.remove(segment.name)
+      if (this.#spare === 'none') {
+        this.#disk.rename(segment.name, SPARE_NAME)
+        this.#spare = 'there'
+      } else this.#disk.remove(segment.name)
     }
   }
 
   close(): void {
+    this.#isClosed = true
     for (const segment of this.segments) segment.file.close()
   }
 
-  #recover(): void {
-    const names = this.#disk.list().filter((name) => /^\d{10}\.journal$/.test(name))
-    const marks = new Map<number, RecoveredMark>()
-    names.sort().forEach((name, index) => {
-      const segment = this.#openSegment(name, index === names.length - 1)
-      if (segment === null) return
-      this.#scan(segment, index === names.length - 1, marks)
-      this.segments.push(segment)
-    })
-    if (this.segments.length === 0) return
-    for (const mark of marks.values()) {
-      if (mark.position > this.startPosition) this.recoveredMarks.push(mark)
-    }
-    this.recoveredMarks.sort((a, b) => a.number - b.number)
-  }
-
-  /** Null for a last segment whose header a crash cut off: it never held anything durable. */
-  #openSegment(name: string, isLast: boolean): Segment | null {
-    const file = this.#disk.open(name)
-    const bytes = new Uint8Array(SEGMENT_HEADER_SIZE_BYTES)
-    file.read(bytes, 0)
-    const header = decodeSegmentHeader(bytes)
-    const size = file.sizeBytes()
-    if (header === null) {
-      file.close()
-      if (isLast && size <= SEGMENT_HEADER_SIZE_BYTES) {
-        this.#disk.remove(name)
-        return null
-      }
-      throw new JournalError('JOURNAL_CORRUPT', `journal segment ${name} has no valid header`)
-    }
-    const { storeId, shard, shardCount } = this.#settings
-    if (header.shard !== shard || header.shardCount !== shardCount || !isSame(header.storeId, storeId)) {
-      file.close()
-      throw new JournalError(
-        'JOURNAL_FOREIGN',
-        `journal segment ${name} belongs to another data directory or shard`,
-      )
-    }
-    const { number, startPosition } = header
-    this.nextMark = Math.max(this.nextMark, header.nextMark)
-    return { number, name, file, startPosition, endPosition: startPosition }
-  }
-
-  /** Finds the segment's end and its marks; cuts off what a crash left half written. */
-  #scan(segment: Segment, isLast: boolean, marks: Map<number, RecoveredMark>): void {
-    const reader = new BatchReader()
-    const fileEnd = segment.startPosition + segment.file.sizeBytes() - SEGMENT_HEADER_SIZE_BYTES
-    for (;;) {
-      const place = reader.read(segment, segment.endPosition)
-      if (place === null) break
-      segment.endPosition = place.endPosition
-      if ((place.header.flags & BatchFlag.HAS_CONTROL) !== 0) this.#takeControl(reader, place, marks)
-    }
-    if (!isLast && segment.endPosition !== fileEnd) {
-      const where = `${segment.name} at byte ${fileOffset(segment, segment.endPosition)}`
-      throw new JournalError('JOURNAL_CORRUPT', `journal segment ${where} is damaged`)
-    }
-    if (!isLast) return
-    segment.file.truncate(fileOffset(segment, segment.endPosition))
-    segment.file.syncNow() // its last batches may have been written and never synced
-  }
-
-  #takeControl(reader: BatchReader, place: BatchPlace, marks: Map<number, RecoveredMark>): void {
-    const control = collectControl(reader.views, place)
-    for (const mark of control.marks) {
-      marks.set(mark.number, { ...mark, isConfirmed: false })
-      this.nextMark = Math.max(this.nextMark, mark.number + 1)
-    }
-    for (const number of control.confirmed) {
-      const mark = marks.get(number)
-      if (mark !== undefined) mark.isConfirmed = true
-    }
-  }
-
-  #startSegment(previous: Segment | undefined): void {
-    const number = previous === undefined ? 1 : previous.number + 1
-    const startPosition = previous === undefined ? 0 : previous.endPosition
-    const name = `${String(number).padStart(10, '0')}.journal`
-    const file = this.#disk.create(name)
+  #startSegment(): void {
+    const previous = this.segments.at(-1)
+    const number = (previous?.number ?? 0) + 1
+    const startPosition = previous?.endPosition ?? 0
+    const name = segmentName(number)
+    const file = this.#openNext(name)
     const { storeId, shard, shardCount } = this.#settings
     const header = { number, shard, shardCount, startPosition, nextMark: this.nextMark, storeId }
     try {
       file.write([encodeSegmentHeader(header)], 0)
-      file.syncNow() // before an older segment, which knew the next mark too, may be deleted
+      file.syncNow() // before an older segment, which knew the next mark too, may be given up
     } catch (error) {
       file.close()
       this.#disk.remove(name)
@@ -241,9 +219,26 @@ export class Journal {
     }
     this.segments.push({ number, name, file, startPosition, endPosition: startPosition })
     this.durablePosition = startPosition
+    this.#orderSpare()
   }
-}
 
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0
+  #openNext(name: string): JournalFile {
+    if (this.#spare !== 'there') return this.#disk.create(name)
+    this.#spare = 'none'
+    this.#disk.rename(SPARE_NAME, name)
+    return this.#disk.open(name)
+  }
+
+  /** Without it, on a disk that has no room, segments grow as they are written. */
+  #orderSpare(): void {
+    if (this.#spare !== 'none') return
+    this.#spare = 'coming'
+    const sizeBytes = SEGMENT_HEADER_SIZE_BYTES + this.#settings.segmentSizeBytes
+    this.#disk.allocate(`${SPARE_NAME}.new`, sizeBytes, (error) => {
+      this.#spare = 'none'
+      if (error !== null || this.#isClosed) return
+      this.#disk.rename(`${SPARE_NAME}.new`, SPARE_NAME)
+      this.#spare = 'there'
+    })
+  }
 }

@@ -11,6 +11,17 @@ export interface Segment {
   endPosition: number
 }
 
+const NAME = /^(\d{10})\.journal$/
+
+export function segmentName(number: number): string {
+  return `${String(number).padStart(10, '0')}.journal`
+}
+
+/** The number in a segment's name; 0 for other names. */
+export function segmentNumber(name: string): number {
+  return Number(NAME.exec(name)?.[1] ?? 0)
+}
+
 export function fileOffset(segment: Segment, position: number): number {
   return SEGMENT_HEADER_SIZE_BYTES + (position - segment.startPosition)
 }

@@ -7,12 +7,14 @@ import type { BatchPart, SealedBatch } from '../sink/sealed-batch.ts'
 import {
   columnNames,
   DEAD_LETTERS_COLUMNS,
+  LEDGER_COLUMNS,
   ROLLUPS_COLUMNS,
   SAMPLES_COLUMNS,
   TABLE_COLUMNS,
   type TableName,
 } from '../store/columns.ts'
 import type { DeadLetters } from './dead-letters.ts'
+import type { Ledger } from './ledger.ts'
 import type { Pipeline } from './pipeline.ts'
 import { RowOrder } from './row-order.ts'
 
@@ -60,7 +62,7 @@ export class BlockBuilder {
 
   /** The pipeline's rows as the batch of `mark`; the pipeline is left as it is. */
   build(pipeline: Pipeline, mark: number): SealedBatch {
-    const { readings, windows, deadLetters } = pipeline
+    const { readings, windows, deadLetters, ledger } = pipeline
     const parts = [
       ...this.#parts(
         'samples',
@@ -82,6 +84,13 @@ export class BlockBuilder {
         deadLetters.count,
         () => {},
         () => this.#deadLetters(deadLetters),
+      ),
+      ...this.#parts(
+        'ledger',
+        mark,
+        ledger.count,
+        () => {},
+        () => this.#ledger(ledger, mark),
       ),
     ]
     const sizeBytes = parts.reduce((sum, part) => sum + part.block.length, 0)
@@ -176,6 +185,28 @@ export class BlockBuilder {
     writer.string('payload', bytes, letters.payloadStart, letters.payloadSize, null)
     writer.uint32('shard', new Uint32Array(count).fill(this.#settings.shard), null)
     writer.uint64('position', letters.position, null)
+    return writer.finish()
+  }
+
+  #ledger(ledger: Ledger, mark: number): Uint8Array {
+    const { count } = ledger
+    const writer = this.#writer
+    const figures = [
+      ledger.accepted,
+      ledger.stored,
+      new Float64Array(count), // filtered: nothing filters yet
+      ledger.deadLettered,
+      ledger.duplicate,
+      ledger.amended,
+      ledger.messages,
+    ]
+    const [stream, minute, shard, markColumn, ...columns] = LEDGER_COLUMNS
+    writer.begin(LEDGER_COLUMNS.length, count)
+    writer.lowCardinality(stream.name, this.#streams, ledger.stream, null)
+    writer.uint32(minute.name, ledger.minuteS, null, minute.type)
+    writer.uint32(shard.name, new Uint32Array(count).fill(this.#settings.shard), null)
+    writer.uint64(markColumn.name, new Float64Array(count).fill(mark), null)
+    for (const [index, { name }] of columns.entries()) writer.uint64(name, figures[index], null)
     return writer.finish()
   }
 

@@ -2,7 +2,7 @@
  * Messages that could not be decoded, whole, as columns: what a batch writes into the table `dead_letters`. Owned by
  * the shard's thread; emptied with every batch.
  */
-import { copied } from './device-table.ts'
+import { copied } from './typed-arrays.ts'
 
 export class DeadLetters {
   count = 0

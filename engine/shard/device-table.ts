@@ -2,6 +2,8 @@
  * The devices of one shard: (stream, name) to a dense index and back. Owned by the shard's thread. Open addressing over
  * the hash that the gateway computed; names lie in one arena. Bounded; an index never changes its device.
  */
+import type { StateReader, StateWriter } from '../../codecs/state.ts'
+import { copied } from './typed-arrays.ts'
 
 const NOWHERE = -1
 
@@ -53,6 +55,25 @@ export class DeviceTable {
     return this.names.slice(this.nameStart[index], this.nameStart[index] + this.nameSize[index])
   }
 
+  save(out: StateWriter): void {
+    out.numbers(this.count, this.#namesSizeBytes)
+    out.u16(this.stream, this.count)
+    for (const array of [this.nameStart, this.nameSize, this.#hashes]) out.i32(array, this.count)
+    out.u8(this.names, this.#namesSizeBytes)
+  }
+
+  /** The payload shapes are not state: they are learned again. */
+  load(from: StateReader): void {
+    const [count, namesSizeBytes] = from.numbers(2)
+    while (this.stream.length < count) this.#grow()
+    this.stream.set(from.u16())
+    for (const array of [this.nameStart, this.nameSize, this.#hashes]) array.set(from.i32())
+    this.names = copied(from.u8(), new Uint8Array(Math.max(this.names.length, namesSizeBytes)))
+    this.#namesSizeBytes = namesSizeBytes
+    this.count = count
+    this.#rehash(this.#slots.length)
+  }
+
   #isSame(index: number, stream: number, bytes: Uint8Array, start: number, size: number): boolean {
     if (this.nameSize[index] !== size || this.stream[index] !== stream) return false
     const names = this.names
@@ -77,7 +98,7 @@ export class DeviceTable {
     this.#namesSizeBytes += size
     this.#slots[slot] = index
     this.count++
-    if (this.count * 2 > this.#slots.length) this.#rehash()
+    if (this.count * 2 > this.#slots.length) this.#rehash(this.#slots.length * 2)
     return index
   }
 
@@ -93,9 +114,11 @@ export class DeviceTable {
     this.seriesBase = copied(this.seriesBase, unset())
   }
 
-  #rehash(): void {
-    const slots = new Int32Array(this.#slots.length * 2).fill(NOWHERE)
-    const mask = slots.length - 1
+  #rehash(sizeMin: number): void {
+    let size = sizeMin
+    while (this.count * 2 > size) size *= 2
+    const slots = new Int32Array(size).fill(NOWHERE)
+    const mask = size - 1
     for (let index = 0; index < this.count; index++) {
       let slot = (this.#hashes[index] ^ this.stream[index]) & mask
       while (slots[slot] >= 0) slot = (slot + 1) & mask
@@ -103,10 +126,4 @@ export class DeviceTable {
     }
     this.#slots = slots
   }
-}
-
-/** `to`, longer, beginning with what `from` holds. */
-export function copied<T extends { set(from: T): void }>(from: T, to: T): T {
-  to.set(from)
-  return to
 }

@@ -1,24 +1,38 @@
 /**
- * From journal records to rows: decodes payloads into columns, finds each reading's series, feeds the windows, and keeps
- * what can't be decoded. Pure: it sees records and the journal's time, nothing else, so that a replay gives the same
- * rows. Owned by the shard's thread. Invariant: row r of `readings`, `series` and `arrivalMs` is one reading.
+ * From journal records to rows: decodes payloads into columns, finds each reading's series, feeds the windows, keeps what
+ * can't be decoded, tells redelivered messages, and keeps the books. Pure: it sees records and the journal's time, nothing
+ * else, so that a replay gives the same rows. Owned by the shard's thread. Invariant: row r of `readings`, `seriesOfRow`
+ * and `arrivalMs` is one reading.
  */
+import { assert } from '../../base/assert.ts'
+import { hashBytes } from '../../base/hash.ts'
 import { ReadingColumns } from '../../codecs/columns.ts'
+import { readControl } from '../../codecs/journal/control.ts'
 import {
   alignRecord,
   RECORD_HEADER_SIZE_BYTES,
+  RecordFlag,
   RecordKind,
   type RecordViews,
 } from '../../codecs/journal/record.ts'
 import { MetricNames } from '../../codecs/metric-names.ts'
 import { DATE_TIME_MS_MAX, DATE_TIME_MS_MIN } from '../../codecs/native/date-time.ts'
 import { PayloadScanner, payloadErrorText } from '../../codecs/payload.ts'
+import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
 import { type TumblingSettings, TumblingWindows } from '../../operators/tumbling-windows.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { DeviceTable } from './device-table.ts'
+import { Ledger } from './ledger.ts'
+import { Redelivery } from './redelivery.ts'
 import { SeriesTable } from './series-table.ts'
 
 const TICK_INTERVAL_MS = 1000
+const SKIP_REASON = 'skipped: it ended the engine again and again'
+
+export interface PipelineSettings extends TumblingSettings {
+  /** Unacknowledged messages of one client. */
+  inFlightMax: number
+}
 
 export class Pipeline {
   readonly devices = new DeviceTable()
@@ -26,29 +40,36 @@ export class Pipeline {
   readonly metrics = new MetricNames()
   readonly readings = new ReadingColumns(1 << 16)
   readonly deadLetters = new DeadLetters()
+  readonly ledger = new Ledger()
   readonly windows: TumblingWindows
+  /** Journal positions of messages that are not to be decoded. */
+  readonly skips = new Set<number>()
   seriesOfRow = new Int32Array(1 << 16)
   arrivalMs = new Float64Array(1 << 16)
   messageCount = 0
   readingCount = 0
   deadLetterCount = 0
+  duplicateCount = 0
+  #redelivery: Redelivery
   #scanner: PayloadScanner
   #tickMs = Number.NEGATIVE_INFINITY
-  /** Rows [windowed, count) all arrived at windowedArrivalMs and have not been windowed yet. */
+  /** Rows [windowed, count) have not been windowed yet; they are of one stream and arrived at one time. */
   #windowed = 0
+  #windowedStream = 0
   #windowedArrivalMs = 0
   #refusal = ''
   #runLength = 0
   #letter = { arrivalMs: 0, stream: 0, deviceStart: 0, deviceSize: 0, position: 0 }
 
-  constructor(windows: TumblingSettings) {
+  constructor(settings: PipelineSettings) {
     this.#scanner = new PayloadScanner(this.metrics)
-    this.windows = new TumblingWindows(windows)
+    this.#redelivery = new Redelivery(settings.inFlightMax)
+    this.windows = new TumblingWindows(settings)
   }
 
   /** Rows that wait to be written. */
   get rowCount(): number {
-    return this.readings.count + this.windows.closed.count + this.deadLetters.count
+    return this.readings.count + this.windows.closed.count + this.deadLetters.count + this.ledger.count
   }
 
   get sizeBytes(): number {
@@ -63,6 +84,8 @@ export class Pipeline {
       const kind = bytes[offset + 4]
       if (kind === RecordKind.MQTT_PUBLISH || kind === RecordKind.WEBSOCKET_FRAME) {
         this.#processMessage(views, offset, size, position + (offset - start))
+      } else if (kind === RecordKind.GAP) {
+        this.windows.gap(readControl(views, offset))
       }
       offset += alignRecord(size)
     }
@@ -87,12 +110,31 @@ export class Pipeline {
     this.readings.clear()
     this.windows.closed.clear()
     this.deadLetters.clear()
+    this.ledger.clear()
     this.#windowed = 0
+  }
+
+  /** Only between batches: rows are not part of the state. */
+  save(out: StateWriter): void {
+    assert(this.rowCount === 0, 'state is saved where a batch ended')
+    out.numbers(this.#tickMs)
+    for (const part of this.#stateful()) part.save(out)
+  }
+
+  /** Into a new pipeline with the same settings. */
+  load(from: StateReader): void {
+    this.#tickMs = from.numbers(1)[0]
+    for (const part of this.#stateful()) part.load(from)
+    assert(from.isAtEnd, 'the state is read to its end')
+  }
+
+  #stateful(): Stateful[] {
+    return [this.metrics, this.devices, this.series, this.#redelivery, this.windows]
   }
 
   // hot: per message
   #processMessage(views: RecordViews, offset: number, size: number, position: number): void {
-    const { bytes, u16, u32, f64 } = views
+    const { u16, f64 } = views
     const half = offset >>> 1
     const stream = u16[half + 13]
     const arrivalMs = f64[(offset >>> 3) + 1]
@@ -100,34 +142,98 @@ export class Pipeline {
     const topicEnd = topicStart + u16[half + 3]
     const end = offset + size
     this.messageCount++
-    if (arrivalMs !== this.#windowedArrivalMs) {
+    if (arrivalMs !== this.#windowedArrivalMs || stream !== this.#windowedStream) {
       this.#feedWindows()
       this.#windowedArrivalMs = arrivalMs
+      this.#windowedStream = stream
     }
-    const deviceStart = u16[half + 10]
-    const deviceSize = u16[half + 11]
-    const devices = this.devices
-    const device = devices.find(stream, u32[(offset >>> 2) + 4], bytes, topicStart + deviceStart, deviceSize)
+    const { ledger, readings } = this
+    const entry = ledger.row(stream, arrivalMs)
+    ledger.messages[entry]++
+    const first = readings.count
+    const textFirst = readings.textSizeBytes
+    const isDuplicate = this.#isDuplicate(views, offset, topicEnd, end)
+    const count = this.#decode(views, offset, topicStart, topicEnd, end, position)
+    const accepted = Math.abs(count) // one for a message that can't be decoded
+    ledger.accepted[entry] += accepted
+    if (count >= 0 && !isDuplicate) {
+      ledger.stored[entry] += count
+      this.readingCount += count
+      return
+    }
+    readings.count = first
+    readings.textSizeBytes = textFirst
+    if (isDuplicate) {
+      ledger.duplicate[entry] += accepted
+      this.duplicateCount++
+    } else {
+      ledger.deadLettered[entry]++
+      this.#addDeadLetter(views, offset, topicStart, topicEnd, end, position)
+    }
+  }
+
+  /** Appends the message's readings; returns how many, or -1 and the reason in #refusal. */
+  // hot: per message
+  #decode(
+    views: RecordViews,
+    offset: number,
+    topicStart: number,
+    topicEnd: number,
+    end: number,
+    position: number,
+  ): number {
+    const { bytes, u16, u32 } = views
+    const { devices } = this
+    const half = offset >>> 1
+    if (this.skips.size > 0 && this.skips.has(position)) return this.#refuse(SKIP_REASON)
+    const nameStart = topicStart + u16[half + 10]
+    const device = devices.find(u16[half + 13], u32[(offset >>> 2) + 4], bytes, nameStart, u16[half + 11])
+    if (device < 0) return this.#refuse('too many devices')
     const first = this.readings.count
-    const textFirst = this.readings.textSizeBytes
-    let reason = 'too many devices'
-    if (device >= 0) {
-      const count = this.#scanner.scan(bytes, topicEnd, end, this.readings, devices.shape[device])
-      if (count >= 0 && this.#placeRows(device, first, count, arrivalMs)) {
-        this.readingCount += count
-        return
-      }
-      reason = count < 0 ? payloadErrorText(count) : this.#refusal
-      this.readings.count = first
-      this.readings.textSizeBytes = textFirst
+    const count = this.#scanner.scan(bytes, topicEnd, end, this.readings, devices.shape[device])
+    if (count < 0) return this.#refuse(payloadErrorText(count))
+    return this.#placeRows(device, first, count, this.#windowedArrivalMs) ? count : -1
+  }
+
+  #refuse(reason: string): number {
+    this.#refusal = reason
+    return -1
+  }
+
+  /** Whether an earlier connection of the client brought this message; QoS 0 has no second delivery. */
+  // hot: per message
+  #isDuplicate(views: RecordViews, offset: number, payloadStart: number, end: number): boolean {
+    const { bytes, u16, u32, f64 } = views
+    const flags = bytes[offset + 5]
+    const clientHash = u32[(offset >>> 2) + 7]
+    const sequence = f64[(offset >>> 3) + 4]
+    if (bytes[offset + 4] === RecordKind.WEBSOCKET_FRAME) {
+      const session = clientHash ^ u32[(offset >>> 2) + 4]
+      return this.#redelivery.isDuplicateFrame(session, sequence, hashBytes(bytes, payloadStart, end))
     }
+    if ((flags & (RecordFlag.QOS_1 | RecordFlag.QOS_2)) === 0) return false
+    const isDup = (flags & RecordFlag.DUP) !== 0
+    const hash = hashBytes(bytes, payloadStart, end)
+    return this.#redelivery.isDuplicatePublish(clientHash, sequence, u16[(offset >>> 1) + 12], isDup, hash)
+  }
+
+  #addDeadLetter(
+    views: RecordViews,
+    offset: number,
+    topicStart: number,
+    topicEnd: number,
+    end: number,
+    position: number,
+  ): void {
+    const { bytes, u16, f64 } = views
+    const half = offset >>> 1
     const letter = this.#letter
-    letter.arrivalMs = arrivalMs
-    letter.stream = stream
-    letter.deviceStart = deviceStart
-    letter.deviceSize = deviceSize
+    letter.arrivalMs = f64[(offset >>> 3) + 1]
+    letter.stream = u16[half + 13]
+    letter.deviceStart = u16[half + 10]
+    letter.deviceSize = u16[half + 11]
     letter.position = position
-    this.deadLetters.add(bytes, topicStart, topicEnd, end, letter, reason)
+    this.deadLetters.add(bytes, topicStart, topicEnd, end, letter, this.#refusal)
     this.deadLetterCount++
   }
 
@@ -176,7 +282,7 @@ export class Pipeline {
     this.#runLength = this.#scanner.shapeMetrics(shape).length
     if (devices.baseShape[device] === shape) return devices.seriesBase[device]
     if (!isNew || devices.baseShape[device] >= 0) return -1
-    const base = this.series.addRun(device, this.#scanner.shapeMetrics(shape))
+    const base = this.series.findRun(device, this.#scanner.shapeMetrics(shape))
     if (base >= 0) {
       devices.baseShape[device] = shape
       devices.seriesBase[device] = base
@@ -186,17 +292,14 @@ export class Pipeline {
 
   // hot: per batch
   #feedWindows(): void {
-    const { readings } = this
+    const { readings, windows, ledger } = this
     if (this.#windowed === readings.count) return
-    this.windows.push(
-      this.seriesOfRow,
-      readings.tsMs,
-      readings.value,
-      this.#windowedArrivalMs,
-      this.#windowed,
-      readings.count,
-    )
+    const lateBefore = windows.lateCount
+    const arrivalMs = this.#windowedArrivalMs
+    windows.push(this.seriesOfRow, readings.tsMs, readings.value, arrivalMs, this.#windowed, readings.count)
     this.#windowed = readings.count
+    const late = windows.lateCount - lateBefore
+    if (late > 0) ledger.amended[ledger.row(this.#windowedStream, arrivalMs)] += late
   }
 
   #grow(): void {

@@ -6,8 +6,9 @@
  * when new devices have come. Rows of one series keep their order.
  */
 import type { MetricNames } from '../../codecs/metric-names.ts'
-import { copied, type DeviceTable } from './device-table.ts'
+import type { DeviceTable } from './device-table.ts'
 import type { SeriesTable } from './series-table.ts'
+import { copied } from './typed-arrays.ts'
 
 export class RowOrder {
   /** Row number by place; the first `count` are valid after `sort`. */

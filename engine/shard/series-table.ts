@@ -2,7 +2,8 @@
  * The series of one shard: (device, metric) to a dense index and back. Owned by the shard's thread. Series of one
  * payload shape of a device lie in a row, so that the hot path looks up one number per message. Bounded.
  */
-import { copied } from './device-table.ts'
+import type { StateReader, StateWriter } from '../../codecs/state.ts'
+import { copied } from './typed-arrays.ts'
 
 export class SeriesTable {
   readonly countMax: number
@@ -26,17 +27,34 @@ export class SeriesTable {
     return index >= 0 ? index : this.#add(slot, device, metric)
   }
 
-  /**
-   * The first of `metrics.length` new series in a row; -1 when one of them exists already or there is no room.
-   */
-  addRun(device: number, metrics: Int32Array): number {
-    if (this.count + metrics.length > this.countMax) return -1
+  /** The first of `metrics.length` series in a row, new ones unless they lie so already; -1 when they can't. */
+  findRun(device: number, metrics: Int32Array): number {
+    if (metrics.length === 0) return this.count
+    const first = this.#slots[this.#slotOf(device, metrics[0])]
+    if (first < 0 && this.count + metrics.length > this.countMax) return -1
     for (let i = 0; i < metrics.length; i++) {
-      if (this.#slots[this.#slotOf(device, metrics[i])] >= 0) return -1
+      const series = this.#slots[this.#slotOf(device, metrics[i])]
+      if (first < 0 ? series >= 0 : series !== first + i) return -1
     }
+    if (first >= 0) return first
     const base = this.count
     for (let i = 0; i < metrics.length; i++) this.find(device, metrics[i])
     return this.count - base === metrics.length ? base : -1
+  }
+
+  save(out: StateWriter): void {
+    out.numbers(this.count)
+    out.i32(this.device, this.count)
+    out.i32(this.metric, this.count)
+  }
+
+  load(from: StateReader): void {
+    const [count] = from.numbers(1)
+    const capacity = Math.max(count, this.device.length)
+    this.device = copied(from.i32(), new Int32Array(capacity))
+    this.metric = copied(from.i32(), new Int32Array(capacity))
+    this.count = count
+    this.#rehash(this.#slots.length)
   }
 
   #slotOf(device: number, metric: number): number {
@@ -61,13 +79,15 @@ export class SeriesTable {
     this.metric[index] = metric
     this.#slots[slot] = index
     this.count++
-    if (this.count * 2 > this.#slots.length) this.#rehash()
+    if (this.count * 2 > this.#slots.length) this.#rehash(this.#slots.length * 2)
     return index
   }
 
-  #rehash(): void {
-    const slots = new Int32Array(this.#slots.length * 2).fill(-1)
-    const mask = slots.length - 1
+  #rehash(sizeMin: number): void {
+    let size = sizeMin
+    while (this.count * 2 > size) size *= 2
+    const slots = new Int32Array(size).fill(-1)
+    const mask = size - 1
     for (let index = 0; index < this.count; index++) {
       let slot = hashPair(this.device[index], this.metric[index]) & mask
       while (slots[slot] >= 0) slot = (slot + 1) & mask

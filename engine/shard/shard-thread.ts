@@ -33,6 +33,8 @@ export interface ShardSetup {
   streams: StreamConfig[]
   windows: WindowConfig
   batch: BatchConfig
+  /** Unacknowledged messages of one client. */
+  inFlightMax: number
 }
 
 /** Counts are since the start. */
@@ -40,6 +42,8 @@ export interface ShardStatus {
   messages: number
   readings: number
   deadLetters: number
+  /** Messages that an earlier connection of their client had brought already. */
+  duplicates: number
   rowsStored: number
   devices: number
   series: number
@@ -73,15 +77,15 @@ export function startShard(setup: ShardSetup, report: (message: ShardReport) => 
   const rings = setup.rings.map((memory) => new RingConsumer(memory))
   const target = connectStore(setup.store)
   const { windows } = setup
-  const pipeline = new Pipeline({ ...windows, widthsMs: windows.widths.map(durationMs) })
-  const journal = new Journal(new NodeDisk(setup.journalPath), {
-    storeId: setup.storeId,
-    shard: setup.index,
-    shardCount: setup.shardCount,
-    segmentSizeBytes: setup.segmentSizeBytes,
-    sizeBytesMax: setup.journalSizeBytesMax,
-  })
+  const widthsMs = windows.widths.map(durationMs)
+  const pipeline = new Pipeline({ ...windows, widthsMs, inFlightMax: setup.inFlightMax })
+  const owner = { storeId: setup.storeId, shard: setup.index, shardCount: setup.shardCount }
+  const disk = new NodeDisk(setup.journalPath)
+  const { segmentSizeBytes, journalSizeBytesMax } = setup
+  const journal = new Journal(disk, { ...owner, segmentSizeBytes, sizeBytesMax: journalSizeBytesMax })
   const shard = new Shard({
+    disk,
+    owner,
     rings,
     gatewayBells: setup.gatewayBells.map((memory) => new Doorbell(memory)),
     journal,
@@ -96,6 +100,7 @@ export function startShard(setup: ShardSetup, report: (message: ShardReport) => 
       pipeline,
     ),
     batch: setup.batch,
+    snapshotIntervalBytes: segmentSizeBytes,
     sink: { target, prng: new Prng(setup.index + 1) },
     clock: systemClock,
     wake: () => wake(),
@@ -130,18 +135,19 @@ export function startShard(setup: ShardSetup, report: (message: ShardReport) => 
       messages: pipeline.messageCount,
       readings: pipeline.readingCount,
       deadLetters: pipeline.deadLetterCount,
-      rowsStored: shard.rowsStored,
+      duplicates: pipeline.duplicateCount,
+      rowsStored: shard.follower.rowsStored,
       devices: pipeline.devices.count,
       series: pipeline.series.count,
       windowsOpen: stats.openPanes,
       readingsLate: stats.late,
       readingsAhead: stats.ahead,
-      backlogSizeBytes: shard.backlogSizeBytes,
+      backlogSizeBytes: shard.follower.backlogSizeBytes,
       journalSizeBytes: journal.sizeBytes,
-      isLive: shard.isLive,
+      isLive: shard.follower.isLive,
       isJournalFull: journal.isFull,
-      syncs: shard.syncCount,
-      syncTotalUs: shard.syncTotalUs,
+      syncs: shard.intake.syncCount,
+      syncTotalUs: shard.intake.syncTotalUs,
       inserts: shard.sink.insertCount,
       insertRetries: shard.sink.retryCount,
     }
@@ -165,7 +171,7 @@ export function startShard(setup: ShardSetup, report: (message: ShardReport) => 
       isStopped = true
       clearTimeout(timer)
       while (journal.isSyncing) await pause(1)
-      shard.close()
+      await shard.close()
       await target.close()
     },
   }

@@ -1,0 +1,401 @@
+/**
+ * Processes what is journalled, in the journal's order, into batches. While the sink keeps up it is live: it works on the
+ * bytes that were just appended, in the rings. When the sink is full or a snapshot is being copied it stands still, and
+ * later catches up from the journal's files; a start after a crash is the same thing. Owned by the shard's thread.
+ * Invariants: processed <= appended; a batch leaves when its mark is durable; a snapshot holds the state where a batch
+ * ended; a journal segment goes when neither an open batch nor the two newest snapshots need it.
+ */
+import { assert } from '../../base/assert.ts'
+import {
+  CONTROL_SIZE_BYTES,
+  MARK_SIZE_BYTES,
+  type Mark,
+  writeControl,
+  writeMark,
+} from '../../codecs/journal/control.ts'
+import { RecordKind, RecordViews } from '../../codecs/journal/record.ts'
+import { StateWriter } from '../../codecs/state.ts'
+import type { BatchConfig } from '../config.ts'
+import { type BatchPlace, BatchReader } from '../journal/batch-reader.ts'
+import type { Journal } from '../journal/journal.ts'
+import { JournalError, type RecoveredMark } from '../journal/segment-recovery.ts'
+import type { RestoredSnapshot, Snapshots } from '../journal/snapshots.ts'
+import type { SealedBatch } from '../sink/sealed-batch.ts'
+import type { Sink } from '../sink/sink.ts'
+import type { Taken } from './journal-intake.ts'
+import type { Pipeline } from './pipeline.ts'
+import type { ProgressNote } from './progress-note.ts'
+
+/** How much a shard that is behind reads before it looks at its rings again, bytes. */
+const CATCH_UP_SIZE_BYTES_MAX = 4 << 20
+/** Batches that were sealed and are not yet in ClickHouse; more wait in the journal. */
+const OPEN_BATCH_COUNT_MAX = 4
+const TICK_INTERVAL_MS = 1000
+/** A message that ended the engine so often is not tried again. */
+const DEATH_COUNT_MAX = 3
+
+export interface FollowerParts {
+  journal: Journal
+  snapshots: Snapshots
+  pipeline: Pipeline
+  /** Makes the pipeline's rows into the blocks of a batch. */
+  blocks: { build(pipeline: Pipeline, mark: number): SealedBatch }
+  batch: BatchConfig
+  sink: Sink
+  note: ProgressNote
+  /** Bytes of journal from one snapshot to the next, at the least. */
+  snapshotIntervalBytes: number
+  nowMs: number
+  wake(): void
+  report(fault: { code: string; message: string; isOver?: boolean }): void
+}
+
+/** A batch until the journal durably knows that ClickHouse has it. */
+interface OpenBatch {
+  mark: Mark
+  /** Where it begins. */
+  startPosition: number
+  batch: SealedBatch | null
+  /** `closing`: its confirmation is appended. */
+  state: 'sealed' | 'appended' | 'sent' | 'confirmed' | 'closing'
+}
+
+export class JournalFollower {
+  rowsStored = 0
+  #parts: FollowerParts
+  #reader = new BatchReader()
+  #open: OpenBatch[] = []
+  /** The last batch that ended, and the last one whose confirmation is durable. */
+  #mark: number
+  #confirmedMark: number
+  #control = new RecordViews(new ArrayBuffer(1 << 12))
+  #gapMs: number
+  /** The record to skip: being written down, nothing is processed until that is durable. */
+  #skip: number | null = null
+  #processed: number
+  #sealed: number
+  #snapshotAt: number
+  #isLive: boolean
+  #rowsSinceMs = 0
+
+  /** Takes the newest snapshot's state into the pipeline. Throws JournalError. */
+  constructor(parts: FollowerParts) {
+    this.#parts = parts
+    const { journal, pipeline, note } = parts
+    const snapshot = parts.snapshots.restore(journal.confirmedMark, journal.appendPosition)
+    this.#mark = snapshot?.mark ?? 0
+    this.#confirmedMark = snapshot?.confirmedMark ?? journal.confirmedMark
+    this.#processed = this.#restore(snapshot)
+    this.#sealed = this.#processed
+    this.#snapshotAt = this.#processed
+    this.#isLive = this.#processed === journal.appendPosition
+    this.#gapMs = journal.lastTimeMs > 0 ? Math.max(0, parts.nowMs - journal.lastTimeMs) : 0
+    for (const position of journal.recoveredSkips) pipeline.skips.add(position)
+    const { suspect } = note
+    if (suspect !== null && suspect.deathCount >= DEATH_COUNT_MAX) this.#skip = suspect.position
+  }
+
+  get isLive(): boolean {
+    return this.#isLive
+  }
+
+  /** Bytes journalled and not yet known to be in ClickHouse. */
+  get backlogSizeBytes(): number {
+    const oldest = this.#open.find(({ state }) => state !== 'confirmed' && state !== 'closing')
+    return this.#parts.journal.appendPosition - (oldest?.startPosition ?? this.#sealed)
+  }
+
+  /** Everything taken is in ClickHouse, windows included, and the journal knows it. */
+  get isDrained(): boolean {
+    const { pipeline } = this.#parts
+    const isEmpty = pipeline.rowCount === 0 && pipeline.windows.stats.openPanes === 0
+    return this.#isLive && isEmpty && this.#open.length === 0
+  }
+
+  /** Whether time has to be written down though nothing else is: windows wait for it. */
+  isTickDue(appendedMs: number, nowMs: number): boolean {
+    return (
+      this.#isLive &&
+      nowMs >= appendedMs + TICK_INTERVAL_MS &&
+      this.#parts.pipeline.windows.stats.openPanes > 0
+    )
+  }
+
+  /** The control records that are to be appended with the next batch. Valid until the next call. */
+  encodeControl(): Uint8Array {
+    const sizeMax = this.#open.length * MARK_SIZE_BYTES + 2 * CONTROL_SIZE_BYTES
+    if (sizeMax > this.#control.bytes.length) this.#control = new RecordViews(new ArrayBuffer(sizeMax * 2))
+    const views = this.#control
+    let offset = 0
+    if (this.#gapMs > 0) offset = writeControl(views, offset, RecordKind.GAP, this.#gapMs)
+    if (this.#skip !== null) offset = writeControl(views, offset, RecordKind.SKIP, this.#skip)
+    for (const { mark, state } of this.#open) {
+      if (state === 'sealed') offset = writeMark(views, offset, mark)
+      else if (state === 'confirmed')
+        offset = writeControl(views, offset, RecordKind.CONFIRMATION, mark.number)
+    }
+    return views.bytes.subarray(0, offset)
+  }
+
+  /** A batch was appended at `position`: the control records, then what was taken. Live, it is processed at once. */
+  onAppended(position: number, control: Uint8Array, taken: readonly Taken[], nowMs: number): void {
+    this.#gapMs = 0
+    for (const open of this.#open) {
+      if (open.state === 'sealed') open.state = 'appended'
+      else if (open.state === 'confirmed') open.state = 'closing'
+    }
+    if (!this.#isLive) return
+    const { pipeline, journal, batch, snapshots, note } = this.#parts
+    const isBlocked = pipeline.rowCount >= batch.rowsMax && this.#isSinkFull()
+    if (isBlocked || snapshots.isCopying || this.#skip !== null) {
+      this.#isLive = false // from here on the journal's files are the queue
+      return
+    }
+    let at = journal.appendPosition - control.length
+    for (const { size } of taken) at -= size
+    note.begin(position)
+    pipeline.process(this.#control, 0, control.length, at)
+    at += control.length
+    for (const { ring, start, size } of taken) {
+      pipeline.process(ring.views, start, start + size, at)
+      at += size
+    }
+    pipeline.tick(nowMs)
+    note.end()
+    this.#processed = journal.appendPosition
+    this.#noteRows(nowMs)
+    if (pipeline.rowCount === 0) this.#sealed = this.#processed
+  }
+
+  /** The last append is durable: batches whose marks it held may leave, those whose confirmations it held are done. */
+  onDurable(): void {
+    if (this.#skip !== null) {
+      this.#parts.pipeline.skips.add(this.#skip)
+      this.#skip = null
+    }
+    this.#send()
+    while (this.#open[0]?.state === 'closing') this.#confirmedMark = this.#open.splice(0, 1)[0].mark.number
+    this.#release()
+  }
+
+  onConfirmed(batch: SealedBatch): void {
+    const open = this.#open.find(({ state }) => state === 'sent')
+    assert(open?.batch === batch, 'confirmations come in the order of the marks')
+    open.state = 'confirmed'
+    open.batch = null
+    this.rowsStored += batch.rowCount
+  }
+
+  /** Does what can be done now. */
+  step(nowMs: number, isDraining: boolean): void {
+    if (this.#parts.snapshots.isCopying) this.#copySnapshot()
+    else if (!this.#isLive) this.#catchUp(nowMs)
+    if (this.#isLive && !this.#parts.snapshots.isCopying) this.#sealIfDue(nowMs, isDraining)
+  }
+
+  /** After draining: a snapshot of what is left, so that the next start has nothing to replay. */
+  finish(): Promise<void> {
+    const { snapshots, journal } = this.#parts
+    if (snapshots.isBusy || this.#processed !== journal.appendPosition) return Promise.resolve()
+    return new Promise((resolve) => {
+      const copied = () => {
+        this.#release()
+        resolve()
+      }
+      snapshots.begin(this.#processed, this.#mark, this.#confirmedMark, this.#gatherState())
+      while (snapshots.isCopying) snapshots.continue(copied)
+    })
+  }
+
+  /** Where processing begins: behind the snapshot, or at the beginning of all. */
+  #restore(snapshot: RestoredSnapshot | null): number {
+    const { journal, pipeline } = this.#parts
+    const position = snapshot?.position ?? 0
+    if (position < journal.startPosition) {
+      const message = `the journal begins at position ${journal.startPosition}, and no intact snapshot goes with it`
+      throw new JournalError('JOURNAL_CORRUPT', message)
+    }
+    if (snapshot !== null) pipeline.load(snapshot.state)
+    while (journal.recoveredMarks.length > 0 && journal.recoveredMarks[0].position <= position) {
+      journal.recoveredMarks.shift()
+    }
+    return position
+  }
+
+  /** Goes on from the journal's files until nothing is left, the sink is full, or it is the rings' turn. */
+  #catchUp(nowMs: number): void {
+    const { journal, pipeline, batch, snapshots } = this.#parts
+    const stopAt = this.#processed + CATCH_UP_SIZE_BYTES_MAX
+    while (this.#processed < stopAt && this.#processed < journal.readablePosition) {
+      if (this.#isSinkFull() || snapshots.isCopying || this.#skip !== null) return
+      if (pipeline.rowCount >= batch.rowsMax && journal.recoveredMarks.length === 0) this.#seal(false)
+      else this.#processNext(nowMs)
+    }
+    if (this.#processed === journal.appendPosition) this.#isLive = true
+    if (this.#isLive || this.#processed < journal.readablePosition) this.#parts.wake()
+  }
+
+  #processNext(nowMs: number): void {
+    const { journal } = this.#parts
+    const position = journal.skipDamage(this.#processed)
+    if (position > this.#processed) this.#processed = position
+    else this.#processBatch(nowMs)
+    while (journal.recoveredMarks.length > 0 && journal.recoveredMarks[0].position <= this.#processed) {
+      this.#sealRecovered(journal.recoveredMarks.splice(0, 1)[0])
+    }
+  }
+
+  #processBatch(nowMs: number): void {
+    const { journal, pipeline, note } = this.#parts
+    const segment = journal.segmentAt(this.#processed)
+    const place = this.#reader.read(segment, this.#processed)
+    assert(
+      place !== null,
+      `journal segment ${segment.name} can't be read back at position ${this.#processed}`,
+    )
+    const { suspect } = note
+    const isSuspect =
+      suspect !== null && suspect.position >= this.#processed && suspect.position < place.endPosition
+    if (isSuspect) this.#processCarefully(place)
+    else {
+      note.begin(this.#processed)
+      const position = this.#processed + place.recordsStart
+      pipeline.process(this.#reader.views, place.recordsStart, place.recordsEnd, position)
+    }
+    pipeline.tick(place.header.timeMs)
+    note.end()
+    this.#processed = place.endPosition
+    this.#noteRows(nowMs)
+  }
+
+  /** Record by record, so that a death leaves a note of the one that caused it. */
+  #processCarefully({ recordsStart, recordsEnd }: BatchPlace): void {
+    const { pipeline, note } = this.#parts
+    const { views } = this.#reader
+    for (let start = recordsStart; start < recordsEnd; ) {
+      const end = start + ((views.u32[start >>> 2] + 7) & ~7)
+      note.begin(this.#processed + start)
+      pipeline.process(views, start, end, this.#processed + start)
+      start = end
+    }
+  }
+
+  #sealIfDue(nowMs: number, isDraining: boolean): void {
+    const { pipeline, batch } = this.#parts
+    if (isDraining && (pipeline.windows.stats.openPanes > 0 || pipeline.rowCount > 0)) {
+      this.#seal(true)
+      this.#parts.wake()
+      return
+    }
+    if (pipeline.rowCount === 0 || this.#isSinkFull()) return
+    const isFull = pipeline.rowCount >= batch.rowsMax || pipeline.sizeBytes >= batch.sizeBytesMax
+    if (!isFull && nowMs - this.#rowsSinceMs < batch.ageMsMax) return
+    this.#seal(false)
+    this.#parts.wake()
+  }
+
+  /** Ends a batch where processing stands. */
+  #seal(isFlush: boolean): void {
+    const { journal, pipeline } = this.#parts
+    if (isFlush) pipeline.flush()
+    if (pipeline.rowCount > 0) {
+      this.#openBatch({ number: journal.nextMark++, position: this.#processed, isFlush }, 'sealed')
+    }
+    this.#endRows()
+  }
+
+  /** Ends a batch where one ended before the restart: with its old mark, or not at all if ClickHouse has it. */
+  #sealRecovered(mark: RecoveredMark): void {
+    const { pipeline } = this.#parts
+    if (mark.isFlush) pipeline.flush()
+    if (!mark.isConfirmed && pipeline.rowCount > 0) {
+      this.#openBatch(mark, 'appended')
+      this.#send()
+    }
+    this.#mark = mark.number
+    this.#endRows()
+  }
+
+  #send(): void {
+    for (const open of this.#open) {
+      if (open.state !== 'appended' || open.batch === null) continue
+      open.state = 'sent'
+      this.#parts.sink.send(open.batch)
+    }
+  }
+
+  #openBatch(mark: Mark, state: OpenBatch['state']): void {
+    const { pipeline, blocks } = this.#parts
+    this.#open.push({ mark, startPosition: this.#sealed, batch: blocks.build(pipeline, mark.number), state })
+    this.#mark = mark.number
+  }
+
+  /** The rows are gone: state is all there is, and may be saved. */
+  #endRows(): void {
+    this.#parts.pipeline.clearRows()
+    this.#sealed = this.#processed
+    this.#rowsSinceMs = 0
+    this.#snapshotIfDue()
+  }
+
+  #snapshotIfDue(): void {
+    const { snapshots, snapshotIntervalBytes } = this.#parts
+    if (snapshots.isBusy || this.#processed - this.#snapshotAt < snapshotIntervalBytes) return
+    this.#snapshotAt = this.#processed
+    try {
+      snapshots.begin(this.#processed, this.#mark, this.#confirmedMark, this.#gatherState())
+      this.#copySnapshot()
+    } catch (error) {
+      this.#onSnapshotFault(error as Error)
+    }
+  }
+
+  #gatherState(): StateWriter {
+    const state = new StateWriter()
+    this.#parts.pipeline.save(state)
+    return state
+  }
+
+  /** One slice, and with the last one the snapshot is complete. */
+  #copySnapshot(): void {
+    const { snapshots, report } = this.#parts
+    try {
+      snapshots.continue((error) => {
+        if (error !== null) this.#onSnapshotFault(error)
+        else {
+          report({ code: 'SNAPSHOT', message: 'snapshots are written again', isOver: true })
+          this.#release()
+        }
+        this.#parts.wake()
+      })
+    } catch (error) {
+      this.#onSnapshotFault(error as Error)
+    }
+    this.#parts.wake()
+  }
+
+  #onSnapshotFault(error: Error): void {
+    const message = `a snapshot can't be written (${error.message}); the journal grows until one can`
+    this.#parts.report({ code: 'SNAPSHOT', message })
+  }
+
+  /** Gives up what no start will need. */
+  #release(): void {
+    const { journal, snapshots } = this.#parts
+    journal.releaseBefore(snapshots.releaseBefore(this.#open[0]?.startPosition ?? this.#sealed))
+  }
+
+  #isSinkFull(): boolean {
+    return this.#openCount() >= OPEN_BATCH_COUNT_MAX
+  }
+
+  #openCount(): number {
+    let count = 0
+    for (const { batch } of this.#open) if (batch !== null) count++
+    return count
+  }
+
+  #noteRows(nowMs: number): void {
+    if (this.#rowsSinceMs === 0 && this.#parts.pipeline.rowCount > 0) this.#rowsSinceMs = nowMs
+  }
+}
