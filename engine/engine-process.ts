@@ -1,6 +1,6 @@
 /** For tests: an engine, or another command of millrace, as a process of its own, the way users start it. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -30,14 +30,15 @@ interface Addresses {
   http: string
   store: string
   pid: number
+  enginePid: number
 }
 
 export type EngineEvent = { event: string } & Record<string, unknown>
 
-/** A directory that is gone after the test. */
+/** A directory that is gone after the test; a killed engine's store may still be ending when it goes. */
 export function temporaryDirectory(): { path: string; remove: () => void } {
   const path = mkdtempSync(join(tmpdir(), 'millrace-'))
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
+  return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) }
 }
 
 /** Runs a command to its end. */
@@ -63,9 +64,10 @@ export class EngineProcess {
   #child: ChildProcess
   #closed: Promise<number | null>
 
-  private constructor(args: string[], env: NodeJS.ProcessEnv) {
+  private constructor(args: string[], env: NodeJS.ProcessEnv, isGroupLeader: boolean) {
     this.#child = spawn(process.execPath, [CLI, 'start', '--json', ...FREE_PORTS, ...args], {
       env: { ...process.env, ...env },
+      detached: isGroupLeader,
     })
     this.#closed = new Promise((resolve) => this.#child.once('close', resolve))
     let rest = ''
@@ -79,9 +81,16 @@ export class EngineProcess {
     })
   }
 
-  /** Resolves once it is ready; throws what it printed when it does not get there. Later options win over the free ports. */
-  static async start(args: string[], env: NodeJS.ProcessEnv = {}): Promise<EngineProcess> {
-    const engine = new EngineProcess(args, env)
+  /**
+   * Resolves once it is ready; throws what it printed when it does not get there. Later options win over the free ports.
+   * A group leader takes signals to its whole process group, as from a terminal.
+   */
+  static async start(
+    args: string[],
+    env: NodeJS.ProcessEnv = {},
+    { isGroupLeader = false } = {},
+  ): Promise<EngineProcess> {
+    const engine = new EngineProcess(args, env, isGroupLeader)
     const ready = await engine.event('ready', START_MS_MAX)
     engine.addresses = ready as unknown as Addresses
     return engine
@@ -89,16 +98,43 @@ export class EngineProcess {
 
   /** The first event of that name, once it has come. */
   async event(name: string, timeoutMs: number): Promise<EngineEvent> {
+    return this.eventWhere(name, () => true, timeoutMs)
+  }
+
+  /** The first event of that name that passes, once it has come. */
+  async eventWhere(
+    name: string,
+    isWanted: (event: EngineEvent) => boolean,
+    timeoutMs: number,
+  ): Promise<EngineEvent> {
     const deadlineMs = performance.now() + timeoutMs
-    while (performance.now() < deadlineMs && this.#child.exitCode === null) {
-      const found = this.events.find(({ event }) => event === name)
+    for (;;) {
+      const isOver = this.#child.exitCode !== null || performance.now() > deadlineMs
+      const found = this.events.find((event) => event.event === name && isWanted(event))
       if (found !== undefined) return found
+      if (isOver) break
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
-    const found = this.events.find(({ event }) => event === name)
-    if (found !== undefined) return found
     this.#child.kill('SIGKILL')
     throw new Error(`no event ${name}: ${JSON.stringify(this.events)} ${this.stderr}`)
+  }
+
+  /** The engine behind the supervisor, the one of now. */
+  get enginePid(): number {
+    return Number(this.events.findLast(({ event }) => event === 'ready')?.enginePid)
+  }
+
+  /** The store of the engine of now. Linux only. */
+  get storePid(): number {
+    const path = `/proc/${this.enginePid}/task/${this.enginePid}/children`
+    return Number(readFileSync(path, 'utf8').trim().split(' ')[0])
+  }
+
+  /** Kills the engine, and resolves once the supervisor has brought the next one up. */
+  async killEngine(): Promise<void> {
+    const deadPid = this.enginePid
+    process.kill(deadPid, 'SIGKILL')
+    await this.eventWhere('ready', () => this.enginePid !== deadPid, START_MS_MAX)
   }
 
   /** Asks the store; each row an object. */
@@ -125,15 +161,38 @@ export class EngineProcess {
     }
   }
 
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name)
+  }
+
+  /** To every process of a group leader's group. */
+  signalGroup(name: NodeJS.Signals): void {
+    process.kill(-this.addresses.pid, name)
+  }
+
+  /** The exit code, once it has ended. */
+  get ended(): Promise<number | null> {
+    return this.#closed
+  }
+
   /** SIGTERM, and the exit code. */
   async stop(): Promise<number | null> {
     this.#child.kill('SIGTERM')
     return this.#closed
   }
 
-  /** SIGKILL: no drain. */
+  /** SIGKILL: no drain. The engine and its store end by themselves a moment later. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.#closed
+  }
+}
+
+/** Whether a process is there and has not ended. Linux only. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) [ZX] /s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
   }
 }

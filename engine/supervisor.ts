@@ -31,8 +31,6 @@ export interface SupervisorSettings {
   launch: EngineLaunch
   /** False: the first death is the end, for somebody outside who starts things again. */
   isRestarting: boolean
-  /** The program to run as the engine; it speaks as engine-main.ts does. */
-  entry?: URL
 }
 
 /** How a supervised engine ended for good. `figures` is null when it never reported any. */
@@ -47,7 +45,6 @@ export type Outcome =
 export class Supervisor {
   #launch: EngineLaunch
   #isRestarting: boolean
-  #entry: string
   #events: SupervisorEvents
   #pauses = new RestartPauses()
   #ended = Promise.withResolvers<Outcome>()
@@ -59,10 +56,9 @@ export class Supervisor {
   #figures: EngineFigures | null = null
   #restart: NodeJS.Timeout | undefined
 
-  constructor({ launch, isRestarting, entry }: SupervisorSettings, events: SupervisorEvents) {
+  constructor({ launch, isRestarting }: SupervisorSettings, events: SupervisorEvents) {
     this.#launch = launch
     this.#isRestarting = isRestarting
-    this.#entry = fileURLToPath(entry ?? new URL('./engine-main.ts', import.meta.url))
     this.#events = events
   }
 
@@ -89,7 +85,7 @@ export class Supervisor {
 
   #startEngine(): void {
     const startedMs = performance.now()
-    const child = fork(this.#entry, [], {
+    const child = fork(fileURLToPath(new URL('./engine-main.ts', import.meta.url)), [], {
       execArgv: [...process.execArgv, '--disable-warning=ExperimentalWarning'], // SQLite's, which is the lock
       stdio: ['ignore', 2, 2, 'ipc'],
     })

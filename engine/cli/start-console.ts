@@ -107,7 +107,7 @@ class TextConsole implements StartConsole {
 
   replaying(doneBytes: number, totalBytes: number): void {
     this.#isReplaying = doneBytes < totalBytes
-    this.#statusLine(`replaying: ${Math.floor(doneBytes / 1e6)} of ${Math.ceil(totalBytes / 1e6)} MB`)
+    this.#statusLine(`replaying: ${Math.ceil(doneBytes / 1e6)} of ${Math.ceil(totalBytes / 1e6)} MB`)
   }
 
   fault({ message, isOver }: Fault): void {
