@@ -8,6 +8,8 @@ const HELP = `millrace: device telemetry in over MQTT and WebSocket, ClickHouse 
 
   millrace start [config.ts]   run the engine
   millrace query "SQL"         run a query and print a table
+  millrace audit               compare the ledger with the tables and the journal
+  millrace dead-letters        list what could not be decoded, or send it again
   millrace store               run the embedded ClickHouse alone
   millrace load                put load on an engine and verify what arrived
 
@@ -22,6 +24,8 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
     return (args, io) => startCommand(args, io, startDemoFleet)
   },
   query: async () => (await import('./cli/query-command.ts')).queryCommand,
+  audit: async () => (await import('./cli/audit-command.ts')).auditCommand,
+  'dead-letters': async () => (await import('./cli/dead-letters-command.ts')).deadLettersCommand,
   store: async () => (await import('./cli/store-command.ts')).storeCommand,
   load: async () => (await import('../loadgen/load-command.ts')).loadCommand,
 }
