@@ -47,6 +47,12 @@ function faults(engine: EngineProcess): string[] {
   return engine.events.flatMap(({ event, message }) => (event === 'fault' ? [String(message)] : []))
 }
 
+/** What the engine of now has taken, as it said last. */
+function messagesOf(engine: EngineProcess): number {
+  const last = engine.events.findLast(({ event }) => event === 'status' || event === 'ready')
+  return Number(last?.messages ?? 0)
+}
+
 /** A port of this machine where nobody listens, as a ClickHouse server that is away. */
 const NO_SERVER = ['--clickhouse', 'http://127.0.0.1:1']
 
@@ -57,10 +63,21 @@ describe('a killed engine', () => {
     writeFileSync(config, 'export default { windows: { latenessMs: 500, idleTimeoutMs: 1500 } }')
     const engine = await start([config, '--data', join(directory, 'data')])
     const { mqtt, store } = engine.addresses
-    const load = ['load', '--mqtt', mqtt, '--store', store, '--duration', '3', '--rate', '10000', '--json']
+    const load = [
+      'load',
+      '--mqtt',
+      mqtt,
+      '--store',
+      store,
+      '--messages',
+      '30000',
+      '--rate',
+      '10000',
+      '--json',
+    ]
     const loading = runMillrace([...load, '--verify'])
     for (let round = 0; round < 2; round++) {
-      await pause(700)
+      await until(() => messagesOf(engine) > 0)
       await engine.killEngine()
     }
     const { counters, verification } = JSON.parse((await loading).stdout)
