@@ -114,23 +114,48 @@ describe('what keeps an engine from starting is said in one line, with exit code
     }
   })
 
-  test('a data directory of another number of shards: refused with data in it, taken over once it is drained', async () => {
+  test('data of another number of shards, or another config, is refused while ClickHouse does not take it', async () => {
     const path = newDirectory()
-    const first = await EngineProcess.start(['--data', path, '--shards', '2'])
+    const server = ['--clickhouse', `http://${await freeAddress()}`]
+    const first = await EngineProcess.start(['--data', path, '--shards', '2', ...server])
     await publish(first)
-    await first.kill()
-    expectOneLine(
-      await runMillrace(['start', '--data', path, ...FREE, '--shards', '1']),
-      1,
-      /holds unsent data of 2 shards: start it with --shards 2/,
-    )
-    const second = await EngineProcess.start(['--data', path])
-    expect(await second.stop()).toBe(0)
-    const third = await EngineProcess.start(['--data', path, '--shards', '1'])
-    expect(await third.query('SELECT count() AS n FROM millrace.samples')).toEqual([{ n: 1000 }])
-    expect(await third.stop()).toBe(0)
-  }, 60_000)
+    expect(await first.stop()).toBe(0)
+    const start = ['start', '--data', path, ...FREE, ...server, '--shards', '1']
+    const expected = /of another number of shards \(2\) or another config, and ClickHouse does not take it/
+    const outcome = await runMillrace(start)
+    expect(outcome.stderr).toMatch(expected)
+    expect(outcome.code).toBe(1)
+  }, 90_000)
 })
+
+test('a killed engine comes back with another number of shards and another config: what it had is stored first', async () => {
+  const path = newDirectory()
+  const first = await EngineProcess.start(['--data', path, '--shards', '2'])
+  await publish(first)
+  await first.kill()
+  const config = join(newDirectory(), 'config.ts')
+  writeFileSync(config, "export default { windows: { widths: ['5s'] } }")
+  const second = await EngineProcess.start([config, '--data', path, '--shards', '1'])
+  expect(await second.query('SELECT count() AS n FROM millrace.samples')).toEqual([{ n: 1000 }])
+  await publish(second)
+  expect(await second.stop()).toBe(0)
+  const third = await EngineProcess.start([config, '--data', path])
+  const sums =
+    'SELECT window, sum(count) AS readings FROM millrace.rollups_merged GROUP BY window ORDER BY window'
+  expect(await third.query(sums)).toEqual([
+    { window: '10s', readings: 1000 },
+    { window: '1m', readings: 1000 },
+    { window: '5s', readings: 1000 },
+  ])
+  expect(await third.stop()).toBe(0)
+}, 90_000)
+
+/** Where nobody listens. */
+async function freeAddress(): Promise<string> {
+  const address = await occupy()
+  await cleanups.pop()?.()
+  return address
+}
 
 async function publish(engine: EngineProcess): Promise<void> {
   const args = ['load', '--mqtt', engine.addresses.mqtt, '--messages', '500', '--metrics', '2', '--json']
@@ -138,8 +163,7 @@ async function publish(engine: EngineProcess): Promise<void> {
 }
 
 test('a ClickHouse server that refuses the password ends the start', async () => {
-  const free = await occupy()
-  await cleanups.pop()?.()
+  const free = await freeAddress()
   const env = { ...process.env, MILLRACE_STORE_PASSWORD: 'right' }
   const args = ['store', '--writable', '--listen', free, '--data', newDirectory()]
   const store = spawn(process.execPath, [CLI, ...args], { env })
@@ -154,8 +178,7 @@ test('a ClickHouse server that refuses the password ends the start', async () =>
 })
 
 test('a ClickHouse server that is away is said once, readings wait in the journal, and arrive when it comes', async () => {
-  const free = await occupy()
-  await cleanups.pop()?.()
+  const free = await freeAddress()
   const engine = await EngineProcess.start(['--data', newDirectory(), '--clickhouse', `http://${free}`])
   cleanups.push(() => engine.stop())
   await publish(engine)

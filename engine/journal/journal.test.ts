@@ -230,7 +230,9 @@ test('on a real disk', async () => {
     }
     expect(journal.segments.length).toBeGreaterThan(3)
     journal.close()
-    expect(readNumbers(new Journal(disk, SETTINGS))).toHaveLength(100)
+    const again = new Journal(disk, SETTINGS)
+    expect(readNumbers(again)).toHaveLength(100)
+    again.close()
   } finally {
     rmSync(directory, { recursive: true })
   }

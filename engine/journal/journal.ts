@@ -237,8 +237,12 @@ export class Journal {
     this.#disk.allocate(`${SPARE_NAME}.new`, sizeBytes, (error) => {
       this.#spare = 'none'
       if (error !== null || this.#isClosed) return
-      this.#disk.rename(`${SPARE_NAME}.new`, SPARE_NAME)
-      this.#spare = 'there'
+      try {
+        this.#disk.rename(`${SPARE_NAME}.new`, SPARE_NAME)
+        this.#spare = 'there'
+      } catch {
+        // the next segment grows, and asks again
+      }
     })
   }
 }
