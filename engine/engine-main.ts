@@ -24,6 +24,7 @@ let reporting: NodeJS.Timeout | undefined
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 process.on('disconnect', endAtOnce)
+process.stderr.on('error', () => {}) // nobody may be reading it any more
 process.on('uncaughtException', die)
 process.on('message', (request: EngineRequest) => {
   const done = request.kind === 'start' ? start(request.launch) : stop()

@@ -161,6 +161,12 @@ export class EngineProcess {
     }
   }
 
+  /** From now on nobody reads what it prints. */
+  closeOutput(): void {
+    this.#child.stdout?.destroy()
+    this.#child.stderr?.destroy()
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name)
   }

@@ -190,6 +190,14 @@ test('a killed store is started again on the same port', async () => {
   expect(await engine.stop()).toBe(0)
 })
 
+test('nobody has to read what it prints', async () => {
+  const engine = await start(['--data', newDirectory()])
+  engine.closeOutput()
+  await pause(1500) // a figure a second is printed
+  await publish(engine, 100)
+  expect(await engine.stop()).toBe(0)
+})
+
 describe('signals to the whole group', () => {
   test.each([['SIGTERM'], ['SIGINT']] as const)('%s drains, also when it comes twice', async (signal) => {
     const args = ['--data', newDirectory()]

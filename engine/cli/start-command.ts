@@ -47,6 +47,8 @@ export async function startCommand(
     return 0
   }
   if (positionals.length > 1) throw new UsageError('takes one config file')
+  // Who reads this may go away: devices need not notice.
+  for (const stream of [io.stdout, io.stderr]) stream.on('error', () => {})
   const isDemo = values.demo && !values['no-demo']
   const terminal = createConsole(io, values.json, isDemo)
   // The demo lives here, not in the engine's process: like all devices it comes back when the engine does.

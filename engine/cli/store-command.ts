@@ -12,6 +12,9 @@ const HELP = `millrace store: runs the embedded ClickHouse alone
   --writable           take inserts and DDL too: for an engine that runs with --clickhouse http://HOST:PORT
                        (beyond loopback only with a password in MILLRACE_STORE_PASSWORD)
   --json               events as JSON, one a line
+
+MILLRACE_STORE_HOSTS (comma separated) names further hosts by which it may be called. It answers to localhost
+and, beyond loopback, to IP addresses and names without a dot.
 `
 
 export async function storeCommand(args: string[], io: CommandIo): Promise<number> {
