@@ -1,6 +1,6 @@
 /**
  * The whole engine under load from outside: its processes are started as a user starts them, the load
- * generator's devices publish over real sockets at QoS 1, and CPU time is read from the kernel, thread by
+ * generator's devices publish over real sockets at QoS 1, and CPU time is read from the kernel and /metrics, thread by
  * thread, until every reading is a row that SQL can see. The load generator shares the machine, so trust CPU
  * per reading more than readings/s.
  */
@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LoadRun, runLoad } from '../loadgen/load.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
-import { type EngineUnderTest, startEngine, stopEngine } from './engine-under-test.ts'
+import { type EngineUnderTest, readMetrics, startEngine, stopEngine } from './engine-under-test.ts'
 
 const SHAPE = { connections: 100, window: 100, perWrite: 10, metrics: 2, qos: 1 } as const
 const DEVICES = 10_000
@@ -17,8 +17,10 @@ const POLL_MS = 50
 /** The sink's last batch and the store's merges get so long to settle before CPU is read. */
 const SETTLE_MS = 1500
 
-/** CPU time in ns of each thread, by `process/thread`. */
-type CpuTimes = Map<string, { role: string; cpuNs: number }>
+const OTHER_THREADS = 'engine: sync, compiler and collector threads'
+
+/** CPU time so far, us, by role. */
+type CpuTimes = Map<string, number>
 
 /** Publishes and waits until all rows can be queried. Seconds are from the first write to the last row. */
 async function publish(
@@ -44,61 +46,42 @@ async function publish(
   return { run, rowSeconds }
 }
 
-/** Threads of the engine's process and of its child, the store. Linux only; empty elsewhere. */
-function readCpuTimes(enginePid: number): CpuTimes {
+/**
+ * The kernel knows the engine's main thread and the store's threads; the engine tells of its workers. What is left of its
+ * process are the threads that V8 and libuv keep. Of the workers alone where there is no /proc.
+ */
+async function readCpuTimes(engine: EngineUnderTest): Promise<CpuTimes> {
   const times: CpuTimes = new Map()
+  const add = (role: string, us: number) => times.set(role, (times.get(role) ?? 0) + us)
+  const workers = await readMetrics(engine, 'millrace_thread_cpu_seconds_total')
+  for (const [label, seconds] of workers) {
+    add(`engine: ${/"(\w+)/.exec(label)?.[1]}`, seconds * 1e6)
+    if (process.platform === 'linux') add(OTHER_THREADS, -seconds * 1e6)
+  }
   if (process.platform !== 'linux') return times
-  const children = readFileSync(`/proc/${enginePid}/task/${enginePid}/children`, 'utf8').trim()
-  const pids = [
-    enginePid,
-    ...children
-      .split(' ')
-      .filter((pid) => pid !== '')
-      .map(Number),
-  ]
-  for (const pid of pids) {
+  const { enginePid } = engine
+  const children = readFileSync(`/proc/${enginePid}/task/${enginePid}/children`, 'utf8').trim().split(' ')
+  for (const pid of [enginePid, ...children.filter((child) => child !== '').map(Number)]) {
     for (const thread of readdirSync(`/proc/${pid}/task`)) {
       const base = `/proc/${pid}/task/${thread}`
-      const isMain = Number(thread) === pid
-      const name = readFileSync(`${base}/comm`, 'utf8').trim()
-      const role = pid === enginePid ? (isMain ? 'engine: main thread' : 'engine') : `store: ${name}`
-      const cpuNs = Number(readFileSync(`${base}/schedstat`, 'utf8').split(' ')[0])
-      times.set(`${pid}/${thread}`, { role, cpuNs })
+      const us = Number(readFileSync(`${base}/schedstat`, 'utf8').split(' ')[0]) / 1000
+      if (pid !== enginePid) add(`store: ${readFileSync(`${base}/comm`, 'utf8').trim()}`, us)
+      else add(Number(thread) === pid ? 'engine: main thread' : OTHER_THREADS, us)
     }
   }
   return times
 }
 
-/**
- * CPU us per reading by role. The kernel does not know the engine's workers by name: the two busiest are the gateway and
- * the shard, and `gatewayNs`, which the engine tells of, says which is which.
- */
-function cpuMeasures(before: CpuTimes, after: CpuTimes, gatewayNs: number, readings: number): Measure[] {
-  const spent = Array.from(after, ([thread, { role, cpuNs }]) => ({
-    role,
-    totalNs: cpuNs,
-    us: (cpuNs - (before.get(thread)?.cpuNs ?? 0)) / 1000 / readings,
-  }))
-  const others = spent.filter(({ role }) => role === 'engine').sort((a, b) => b.us - a.us)
-  const workers = others
-    .splice(0, 2)
-    .sort((a, b) => Math.abs(a.totalNs - gatewayNs) - Math.abs(b.totalNs - gatewayNs))
-  for (const [index, worker] of workers.entries()) worker.role = `engine: ${['gateway', 'shard'][index]}`
-  for (const other of others) other.role = 'engine: sync, compiler and collector threads'
+/** CPU us per reading, by process and by role. */
+function cpuMeasures(before: CpuTimes, after: CpuTimes, readings: number): Measure[] {
   const sums = new Map<string, number>()
-  for (const { role, us } of spent) {
+  for (const [role, totalUs] of after) {
+    const us = (totalUs - (before.get(role) ?? 0)) / readings
     for (const name of [`${role.split(':')[0]} in all`, role]) sums.set(name, (sums.get(name) ?? 0) + us)
   }
   return Array.from(sums, ([role, us]) => ({ name: `CPU, ${role}`, value: us, unit: 'us/reading' }))
     .filter(({ value }) => value >= 0.005)
     .sort((a, b) => a.name.localeCompare(b.name))
-}
-
-/** CPU time of the gateway thread as /metrics has it, at most a second old. */
-async function gatewayCpuNs(engine: EngineUnderTest): Promise<number> {
-  const text = await (await fetch(engine.metricsUrl)).text()
-  const line = /^millrace_thread_cpu_seconds_total\{thread="gateway 0"\} (\S+)$/m.exec(text)
-  return Number(line?.[1] ?? 0) * 1e9
 }
 
 async function run(size: BenchSize): Promise<Measure[]> {
@@ -107,7 +90,7 @@ async function run(size: BenchSize): Promise<Measure[]> {
   try {
     if (size === 'full') await publish(engine, 200_000)
     if (size === 'full') await sleep(SETTLE_MS)
-    const before = readCpuTimes(engine.pid)
+    const before = await readCpuTimes(engine)
     const { run, rowSeconds } = await publish(engine, messages)
     if (size === 'full') await sleep(SETTLE_MS)
     const readings = messages * SHAPE.metrics
@@ -118,7 +101,7 @@ async function run(size: BenchSize): Promise<Measure[]> {
       { name: 'queryable as rows', value: readings / rowSeconds, unit: 'readings/s' },
       { name: 'PUBACK latency, median', value: report.latency.p50Ms, unit: 'ms' },
       { name: 'PUBACK latency, 99th percentile', value: report.latency.p99Ms, unit: 'ms' },
-      ...cpuMeasures(before, readCpuTimes(engine.pid), await gatewayCpuNs(engine), readings),
+      ...cpuMeasures(before, await readCpuTimes(engine), readings),
       { name: 'CPU, load generator', value: report.cpuUsPerMessage / SHAPE.metrics, unit: 'us/reading' },
     ]
   } finally {

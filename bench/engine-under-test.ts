@@ -7,9 +7,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 export interface EngineUnderTest {
+  /** The supervisor. */
   process: ChildProcess
   dataPath: string
-  pid: number
+  /** Of the engine, whose child is the store. */
+  enginePid: number
   mqttPort: number
   storeUrl: string
   metricsUrl: string
@@ -36,11 +38,22 @@ export async function startEngine(): Promise<EngineUnderTest> {
   return {
     process: child,
     dataPath,
-    pid: Number(event.pid),
+    enginePid: Number(event.enginePid),
     mqttPort,
     storeUrl,
     metricsUrl: `http://${event.http}/metrics`,
   }
+}
+
+/** The samples of one family at /metrics, at most a second old: each value by its labels, as they are written. */
+export async function readMetrics(engine: EngineUnderTest, family: string): Promise<Map<string, number>> {
+  const text = await (await fetch(engine.metricsUrl)).text()
+  const samples = new Map<string, number>()
+  for (const line of text.split('\n')) {
+    const [, name, labels, value] = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? []
+    if (name === family) samples.set(labels ?? '', Number(value))
+  }
+  return samples
 }
 
 /** Drains it and removes its data. */
