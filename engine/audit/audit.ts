@@ -14,14 +14,12 @@ import type { Difference } from './difference.ts'
 import type { JournalFindings } from './journal-walk.ts'
 import { type Checked, checkBalance, checkTable, type LedgerSums, type TableSums } from './ledger-check.ts'
 import { type ComparedSince, comparedSince } from './retention.ts'
-import { checkRollups, storedWindows, type WindowSums } from './rollup-check.ts'
+import { checkRollups, type WindowSums } from './rollup-check.ts'
 
 export interface AuditSettings {
   target: StoreTarget
   walk: () => Promise<JournalFindings[]>
   windows: WindowConfig
-  /** The widths that are compared; null for those that the table has, or else the config's. */
-  widths: readonly string[] | null
   /** Compare only what arrived, and windows that start, at or after this time; null for all. */
   sinceMs: number | null
 }
@@ -111,19 +109,16 @@ async function checkTables(
 }
 
 async function checkWindows(
-  { target, windows, widths }: AuditSettings,
+  { target, windows }: AuditSettings,
   since: ComparedSince,
   journals: readonly JournalFindings[],
   inFlightMs: number,
 ): Promise<Checked<WindowSums>> {
-  const stored = widths ?? (await storedWindows(target))
-  const compared = [...(stored.length > 0 ? stored : windows.widths)]
-  compared.sort((a, b) => widthOf(a) - widthOf(b))
   const { latenessMs, aheadGuardMs } = windows
   const activeSinceMs = Math.min(activeSince(journals, windows.idleTimeoutMs), inFlightMs)
   const rule = { latenessMs, aheadGuardMs, activeSinceMs }
   const checked: Checked<WindowSums>[] = []
-  for (const window of compared) {
+  for (const window of windows.widths) {
     checked.push(await checkRollups(target, window, widthOf(window), since.windowsMs, rule))
   }
   return together(checked)

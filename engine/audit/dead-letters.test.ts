@@ -17,6 +17,9 @@ let target: StoreTarget
 beforeAll(async () => {
   fixture = await openFixture()
   target = connectStore({ url: fixture.url })
+  await fixture.target.command(
+    'ALTER TABLE millrace.dead_letters MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0',
+  )
 })
 afterAll(async () => {
   await target.close()

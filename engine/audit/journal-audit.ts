@@ -2,7 +2,7 @@
  * Walks the journals of a data directory, one job for each shard, on a bounded pool of worker threads. Owned by the
  * command's main thread, which stays free to ask the store and to print.
  */
-import { readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Piscina } from 'piscina'
@@ -23,8 +23,13 @@ export class JournalAudit {
   #sizeBytes = 0
 
   /** Throws AuditError when the directory holds no journal. */
-  constructor(dataPath: string, onProgress: OnWalkProgress) {
-    this.#jobs = journalsOf(dataPath)
+  constructor(dataPath: string, shards: number, onProgress: OnWalkProgress) {
+    const path = join(dataPath, 'journal')
+    if (!existsSync(path)) throw new AuditError('NO_DATA', `${dataPath} holds no journal`)
+    this.#jobs = Array.from({ length: shards }, (_, shard) => ({
+      directory: join(path, String(shard)),
+      shard,
+    }))
     this.#onProgress = onProgress
     this.#pool = new Piscina({
       filename: new URL('./journal-walk-worker.ts', import.meta.url).href,
@@ -58,29 +63,10 @@ export class JournalAudit {
   }
 }
 
-function journalsOf(dataPath: string): JournalWalkJob[] {
-  const path = join(dataPath, 'journal')
-  try {
-    const shards = readdirSync(path).filter((name) => /^\d{1,9}$/.test(name))
-    if (shards.length > 0) {
-      return shards
-        .map((name) => ({ directory: join(path, name), shard: Number(name) }))
-        .sort((a, b) => a.shard - b.shard)
-    }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code !== 'ENOENT' && code !== 'ENOTDIR')
-      throw new AuditError('JOURNAL_UNREADABLE', `${path} can't be read (${code})`, error)
-  }
-  throw new AuditError(
-    'NO_DATA',
-    `${dataPath} holds no journal: name an engine's data directory with --data DIR`,
-  )
-}
-
 /** What its segments take on disk; those that go meanwhile are left out. */
 function directorySize(directory: string): number {
   let sizeBytes = 0
+  if (!existsSync(directory)) return 0
   for (const name of readdirSync(directory)) {
     sizeBytes += statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0
   }

@@ -118,6 +118,7 @@ class JournalWalk {
   }
 
   #listSegments(): void {
+    if (!existsSync(this.#directory)) return // an engine that just starts has not made it yet
     const names = readdirSync(this.#directory).sort()
     this.#findings.setAside = names.filter((name) => name.endsWith('.damaged'))
     for (const name of names) {

@@ -53,12 +53,6 @@ export async function checkRollups(
   }
 }
 
-/** The widths that the table has rows of. */
-export async function storedWindows(target: StoreTarget): Promise<string[]> {
-  const rows = await target.query<{ window: string }>('SELECT DISTINCT window FROM millrace.rollups')
-  return rows.map(({ window }) => window)
-}
-
 /** A stream's sums, and its first hours that differ: hour, readings in samples, readings in windows. */
 interface StreamRow {
   stream: string

@@ -1,14 +1,12 @@
 /** `millrace audit`: compares the ledger with the tables and the journal, and says whether the books balance. */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { type AuditReport, runAudit } from '../audit/audit.ts'
 import { AuditError } from '../audit/audit-error.ts'
 import { formatAudit } from '../audit/audit-report.ts'
 import { JournalAudit } from '../audit/journal-audit.ts'
 import { printable, printableJson } from '../audit/printable.ts'
-import type { WindowConfig } from '../config.ts'
-import { ConfigError, checkConfig } from '../config-check.ts'
+import { recordedLayout } from '../audit/recorded-layout.ts'
 import { StoreStartError } from '../store/errors.ts'
 import { startStore } from '../store/store.ts'
 import { connectStore, StoreError, type StoreTarget } from '../store/target.ts'
@@ -16,7 +14,7 @@ import { type CommandIo, countOption, readOptions, UsageError } from './command.
 import { STORE_HELP, STORE_OPTIONS, storeAddress } from './store-option.ts'
 import { timeOption } from './time-option.ts'
 
-const HELP = `millrace audit [config.ts]: compares the ledger with the tables and the journal
+const HELP = `millrace audit: compares the ledger with the tables and the journal
 
   --data DIR           the engine's data directory (default ./millrace-data); it may be running
 ${STORE_HELP}                       Without either, the store in DIR is started for the audit when none answers.
@@ -24,7 +22,8 @@ ${STORE_HELP}                       Without either, the store in DIR is started 
   --wait S             repeat until nothing is pending and no window is open, at most S seconds
   --json               the report as one JSON object
 
-The windows' lateness and idle timeout come from the config; with one, its widths are what is compared.
+Windows of the widths that the engine has now are compared, with readings of all times: after a change of the
+widths compare with --since. Readings in windows that may still be open are no difference.
 The last line is "balanced: yes" or "balanced: NO", the exit code 0 or 1. Nothing is changed.
 `
 
@@ -47,20 +46,19 @@ export async function auditCommand(args: string[], io: CommandIo): Promise<numbe
     io.stdout.write(HELP)
     return 0
   }
-  if (positionals.length > 1) throw new UsageError('takes one config file')
+  if (positionals.length > 0) throw new UsageError(`takes no ${JSON.stringify(positionals[0])}`)
   const waitMs = countOption('wait', values.wait, 0, 86_400) * 1000
   const address = storeAddress(values, io.env)
   const sinceMs = values.since === undefined ? null : timeOption('since', values.since, Date.now())
   const progress = new ProgressLine(io)
   const closings: (() => Promise<void>)[] = []
   try {
-    const windows = await windowConfig(positionals[0])
-    const journals = new JournalAudit(resolve(values.data), (done, size) => progress.show(done, size))
+    const { shards, windows } = recordedLayout(values.data)
+    const journals = new JournalAudit(resolve(values.data), shards, (done, size) => progress.show(done, size))
     closings.push(() => journals.close())
     const isDefaultStore = values.store === undefined && values.clickhouse === undefined
     const target = await openTarget(connectStore(address), values, isDefaultStore, closings)
-    const widths = positionals[0] === undefined ? null : windows.widths
-    const settings = { target, walk: () => journals.walk(), windows, widths, sinceMs }
+    const settings = { target, walk: () => journals.walk(), windows, sinceMs }
     const report = await auditUntilSettled(() => runAudit(settings), waitMs)
     progress.end()
     io.stdout.write(values.json ? `${printableJson(report)}\n` : formatAudit(report))
@@ -76,7 +74,7 @@ export async function auditCommand(args: string[], io: CommandIo): Promise<numbe
 }
 
 function isExpected(error: unknown): error is Error {
-  return [AuditError, ConfigError, StoreError, StoreStartError].some((kind) => error instanceof kind)
+  return [AuditError, StoreError, StoreStartError].some((kind) => error instanceof kind)
 }
 
 async function auditUntilSettled(audit: () => Promise<AuditReport>, waitMs: number): Promise<AuditReport> {
@@ -108,17 +106,6 @@ async function openTarget(
   const own = connectStore({ socketPath: store.socketPath })
   closings.push(() => own.close())
   return own
-}
-
-async function windowConfig(file: string | undefined): Promise<WindowConfig> {
-  if (file === undefined) return checkConfig({}).windows
-  let given: unknown
-  try {
-    given = (await import(pathToFileURL(resolve(file)).href)).default
-  } catch (error) {
-    throw new UsageError(`config ${file} can't be loaded: ${(error as Error).message.split('\n')[0]}`)
-  }
-  return checkConfig(given).windows
 }
 
 /** How far the journals are read: one line that is written over, on a terminal only. */
