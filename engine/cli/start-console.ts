@@ -61,6 +61,7 @@ class TextConsole implements StartConsole {
   #io: CommandIo
   #isDemo: boolean
   #last: EngineFigures | null = null
+  #wasReady = false
   #isReplaying = false
   #isLineOpen = false
 
@@ -70,6 +71,8 @@ class TextConsole implements StartConsole {
   }
 
   ready(addresses: EngineAddresses): void {
+    const wasReady = this.#wasReady
+    this.#wasReady = true
     this.#last = null
     this.#isReplaying = false
     const about: Record<string, string> = {
@@ -82,7 +85,7 @@ class TextConsole implements StartConsole {
       this.#line(`${name.padEnd(6)} ${formatAddress(address).padEnd(22)} ${about[name]}`)
     }
     this.#line('ready')
-    if (this.#isDemo && addresses.store !== null) this.#suggest(formatAddress(addresses.store))
+    if (this.#isDemo && !wasReady && addresses.store !== null) this.#suggest(formatAddress(addresses.store))
   }
 
   status(status: EngineFigures): void {
