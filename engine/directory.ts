@@ -23,6 +23,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { StreamConfig, WindowConfig } from './config.ts'
 import { EngineError } from './engine-error.ts'
 import { type FileLock, takeLock } from './file-lock.ts'
+import { makeDirectory } from './make-directory.ts'
 
 const NAME = 'millrace.json'
 const FORMAT_VERSION = 1
@@ -99,7 +100,7 @@ export class DataDirectory {
 
 function makeWritable(path: string): void {
   try {
-    mkdirSync(join(path, 'journal'), { recursive: true })
+    makeDirectory(join(path, 'journal'))
     const probe = join(path, '.writable')
     writeFileSync(probe, '')
     rmSync(probe)

@@ -33,6 +33,7 @@ export const RecordKind = {
   CONFIRMATION: 17,
   GAP: 18,
   SKIP: 19,
+  SPLIT: 20,
 } as const
 export type RecordKind = (typeof RecordKind)[keyof typeof RecordKind]
 

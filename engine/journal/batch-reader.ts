@@ -10,7 +10,7 @@ import {
   isBatchIntact,
   readBatchHeader,
 } from '../../codecs/journal/batch.ts'
-import { type Mark, readControl, readMark } from '../../codecs/journal/control.ts'
+import { type Mark, readControl, readMark, readSplit, type Split } from '../../codecs/journal/control.ts'
 import { alignRecord, RecordKind, RecordViews } from '../../codecs/journal/record.ts'
 import { fileOffset, type Segment } from './segment.ts'
 
@@ -70,15 +70,17 @@ export interface BatchControl {
   marks: Mark[]
   confirmed: number[]
   skips: number[]
+  splits: Split[]
 }
 
 export function collectControl(views: RecordViews, place: BatchPlace): BatchControl {
-  const control: BatchControl = { marks: [], confirmed: [], skips: [] }
+  const control: BatchControl = { marks: [], confirmed: [], skips: [], splits: [] }
   for (let offset = place.recordsStart; offset < place.recordsEnd; ) {
     const kind = views.bytes[offset + 4]
     if (kind === RecordKind.MARK) control.marks.push(readMark(views, offset))
     else if (kind === RecordKind.CONFIRMATION) control.confirmed.push(readControl(views, offset))
     else if (kind === RecordKind.SKIP) control.skips.push(readControl(views, offset))
+    else if (kind === RecordKind.SPLIT) control.splits.push(readSplit(views, offset))
     const size = alignRecord(views.u32[offset >>> 2])
     assert(size > 0, 'an intact batch holds a record without a size')
     offset += size

@@ -9,7 +9,6 @@ import {
   fstatSync,
   fsync,
   fsyncSync,
-  mkdirSync,
   open,
   openSync,
   readdirSync,
@@ -20,6 +19,7 @@ import {
   writevSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectory } from '../make-directory.ts'
 
 export interface JournalFile {
   sizeBytes(): number
@@ -52,7 +52,7 @@ export class NodeDisk implements JournalDisk {
   #directory: string
 
   constructor(directory: string) {
-    mkdirSync(directory, { recursive: true })
+    makeDirectory(directory)
     this.#directory = directory
   }
 

@@ -12,6 +12,7 @@ import {
   SEGMENT_HEADER_SIZE_BYTES,
   writeBatchHeader,
 } from '../../codecs/journal/batch.ts'
+import type { Split } from '../../codecs/journal/control.ts'
 import { RecordViews } from '../../codecs/journal/record.ts'
 import type { JournalDisk, JournalFile } from './disk.ts'
 import { fileOffset, type Segment, segmentName } from './segment.ts'
@@ -39,6 +40,7 @@ export class Journal {
   /** The marks found at start that end behind `startPosition`; oldest first. */
   readonly recoveredMarks: RecoveredMark[]
   readonly recoveredSkips: readonly number[]
+  readonly recoveredSplits: readonly Split[]
   /** The greatest mark that was confirmed before the start. */
   readonly confirmedMark: number
   /** What could not be read at start. */
@@ -65,6 +67,7 @@ export class Journal {
     this.segments = recovery.segments
     this.recoveredMarks = recovery.marks
     this.recoveredSkips = recovery.skips
+    this.recoveredSplits = recovery.splits
     this.confirmedMark = recovery.confirmedMark
     this.damages = recovery.damages
     this.nextMark = recovery.nextMark

@@ -5,7 +5,7 @@
  * lost what it had. It is copied aside and told of, and reading goes on behind it.
  */
 import { BatchFlag, decodeSegmentHeader, SEGMENT_HEADER_SIZE_BYTES } from '../../codecs/journal/batch.ts'
-import type { Mark } from '../../codecs/journal/control.ts'
+import type { Mark, Split } from '../../codecs/journal/control.ts'
 import { type BatchPlace, BatchReader, collectControl } from './batch-reader.ts'
 import type { JournalDisk, JournalFile } from './disk.ts'
 import { fileOffset, type Segment, segmentNumber } from './segment.ts'
@@ -47,6 +47,8 @@ export interface Recovery {
   damages: Damage[]
   /** Positions of messages that are not to be decoded. */
   skips: number[]
+  /** In the order in which they were made. */
+  splits: Split[]
   nextMark: number
   /** The greatest mark that a record confirms; 0 without one. */
   confirmedMark: number
@@ -64,6 +66,7 @@ export function recoverSegments(disk: JournalDisk, owner: JournalOwner): Recover
     marks: [],
     damages: [],
     skips: [],
+    splits: [],
     nextMark: 1,
     confirmedMark: 0,
     lastTimeMs: 0,
@@ -153,6 +156,7 @@ class SegmentScan {
       this.#recovery.nextMark = Math.max(this.#recovery.nextMark, mark.number + 1)
     }
     this.#recovery.skips.push(...control.skips)
+    this.#recovery.splits.push(...control.splits)
     for (const number of control.confirmed) {
       this.#recovery.confirmedMark = Math.max(this.#recovery.confirmedMark, number)
       const mark = this.#marks.get(number)

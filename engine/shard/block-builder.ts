@@ -24,6 +24,10 @@ const START_SPAN_MS = 2 ** 44
 /** Of one block: well within what the store takes in one insert. */
 const BLOCK_ROWS_MAX = 1_000_000
 
+/** Months that one insert may touch: ClickHouse refuses more than 100 partitions. */
+const PARTITIONS_MAX = 90
+const SHORTEST_MONTH_MS = 28 * 86_400_000
+
 /** Places in the order of the rows. */
 interface Range {
   start: number
@@ -63,72 +67,58 @@ export class BlockBuilder {
   /** The pipeline's rows as the batch of `mark`; the pipeline is left as it is. */
   build(pipeline: Pipeline, mark: number): SealedBatch {
     const { readings, windows, deadLetters, ledger } = pipeline
-    const parts = [
-      ...this.#parts(
-        'samples',
-        mark,
-        readings.count,
-        () => this.#sortSamples(),
-        (order) => this.#samples(order),
-      ),
-      ...this.#parts(
-        'rollups',
-        mark,
-        windows.closed.count,
-        () => this.#sortRollups(),
-        (order) => this.#rollups(order),
-      ),
-      ...this.#parts(
-        'dead_letters',
-        mark,
-        deadLetters.count,
-        () => {},
-        () => this.#deadLetters(deadLetters),
-      ),
-      ...this.#parts(
-        'ledger',
-        mark,
-        ledger.count,
-        () => {},
-        () => this.#ledger(ledger, mark),
-      ),
-    ]
+    const parts: BatchPart[] = []
+    if (readings.count > 0) {
+      parts.push(...this.#parts('samples', mark, this.#sortSamples(), (range) => this.#samples(range)))
+    }
+    if (windows.closed.count > 0) {
+      parts.push(...this.#parts('rollups', mark, this.#sortRollups(), (range) => this.#rollups(range)))
+    }
+    if (deadLetters.count > 0) {
+      parts.push(
+        ...this.#parts('dead_letters', mark, [whole(deadLetters.count)], () =>
+          this.#deadLetters(deadLetters),
+        ),
+      )
+    }
+    if (ledger.count > 0) {
+      parts.push(...this.#parts('ledger', mark, [whole(ledger.count)], () => this.#ledger(ledger, mark)))
+    }
     const sizeBytes = parts.reduce((sum, part) => sum + part.block.length, 0)
     return { mark, parts, rowCount: pipeline.rowCount, sizeBytes }
   }
 
-  /**
-   * One part, or when there are very many rows (a flush of all windows) several: the order of the rows decides where one
-   * ends, and that is the same in a replay.
-   */
-  #parts(
-    table: TableName,
-    mark: number,
-    count: number,
-    sort: () => void,
-    build: (order: Range) => Uint8Array,
-  ): BatchPart[] {
-    if (count === 0) return []
-    sort()
+  /** A part for each range of the ordered rows. Their order decides where one ends, and that is the same in a replay. */
+  #parts(table: TableName, mark: number, ranges: Range[], build: (range: Range) => Uint8Array): BatchPart[] {
     const columns = columnNames(TABLE_COLUMNS[table])
     const token = `${this.#tokenPrefix}/${table}/${this.#settings.shard}/${mark}`
-    if (count <= BLOCK_ROWS_MAX) {
-      return [{ table, columns, block: build({ start: 0, end: count }).slice(), token }] // the writer's memory is reused
-    }
-    return Array.from({ length: Math.ceil(count / BLOCK_ROWS_MAX) }, (_, piece) => {
-      const start = piece * BLOCK_ROWS_MAX
-      const block = build({ start, end: Math.min(count, start + BLOCK_ROWS_MAX) }).slice()
-      return { table, columns, block, token: `${token}/${piece}` }
-    })
+    return ranges.map((range, piece) => ({
+      table,
+      columns,
+      block: build(range).slice(), // the writer's memory is for the next block
+      token: ranges.length === 1 ? token : `${token}/${piece}`,
+      rowCount: range.end - range.start,
+    }))
   }
 
-  #sortSamples(): void {
+  #sortSamples(): Range[] {
     const { readings, seriesOfRow } = this.#pipeline
-    this.#order.sort(seriesOfRow, readings.count)
-    this.#order.sortRuns(readings.tsMs)
+    const { count, tsMs } = readings
+    this.#order.sort(seriesOfRow, count)
+    this.#order.sortRuns(tsMs)
+    let minMs = Number.POSITIVE_INFINITY
+    let maxMs = Number.NEGATIVE_INFINITY
+    for (let row = 0; row < count; row++) {
+      if (tsMs[row] < minMs) minMs = tsMs[row]
+      if (tsMs[row] > maxMs) maxMs = tsMs[row]
+    }
+    if (maxMs - minMs < PARTITIONS_MAX * SHORTEST_MONTH_MS) return cut(count)
+    const months = Int32Array.from(tsMs.subarray(0, count), monthOf)
+    this.#order.groupBy(months, count)
+    return cutByMonth(months, this.#order.order, count)
   }
 
-  #sortRollups(): void {
+  #sortRollups(): Range[] {
     const panes = this.#pipeline.windows.closed
     if (this.#paneKey.length < panes.count) this.#paneKey = new Float64Array(panes.count * 2)
     for (let row = 0; row < panes.count; row++) {
@@ -136,6 +126,7 @@ export class BlockBuilder {
     }
     this.#order.sort(panes.series, panes.count)
     this.#order.sortRuns(this.#paneKey)
+    return cut(panes.count)
   }
 
   #samples(range: Range): Uint8Array {
@@ -206,7 +197,7 @@ export class BlockBuilder {
     writer.uint32(minute.name, ledger.minuteS, null, minute.type)
     writer.uint32(shard.name, new Uint32Array(count).fill(this.#settings.shard), null)
     writer.uint64(markColumn.name, new Float64Array(count).fill(mark), null)
-    for (const [index, { name }] of columns.entries()) writer.uint64(name, figures[index], null)
+    for (const [index, { name, type }] of columns.entries()) writer.uint64(name, figures[index], null, type)
     return writer.finish()
   }
 
@@ -216,6 +207,38 @@ export class BlockBuilder {
     this.#writer.lowCardinality('device', deviceDictionary, deviceIndices.subarray(start, end), null)
     this.#writer.lowCardinality('metric', metricDictionary, metricIndices.subarray(start, end), null)
   }
+}
+
+function whole(count: number): Range {
+  return { start: 0, end: count }
+}
+
+/** Ranges of a bounded size: a flush of all windows has very many rows. */
+function cut(count: number): Range[] {
+  return Array.from({ length: Math.ceil(count / BLOCK_ROWS_MAX) }, (_, piece) => ({
+    start: piece * BLOCK_ROWS_MAX,
+    end: Math.min(count, (piece + 1) * BLOCK_ROWS_MAX),
+  }))
+}
+
+/** Ranges of at most PARTITIONS_MAX months each; the rows are ordered by month. */
+function cutByMonth(months: Int32Array, order: Int32Array, count: number): Range[] {
+  const ranges: Range[] = []
+  let start = 0
+  let monthCount = 1
+  for (let place = 1; place < count; place++) {
+    if (months[order[place]] === months[order[place - 1]]) continue
+    if (++monthCount <= PARTITIONS_MAX) continue
+    ranges.push({ start, end: place })
+    start = place
+    monthCount = 1
+  }
+  return [...ranges, { start, end: count }]
+}
+
+function monthOf(ms: number): number {
+  const date = new Date(ms)
+  return date.getUTCFullYear() * 12 + date.getUTCMonth()
 }
 
 function utf8(text: string): Uint8Array {

@@ -10,8 +10,11 @@ import {
   CONTROL_SIZE_BYTES,
   MARK_SIZE_BYTES,
   type Mark,
+  type Split,
+  splitSize,
   writeControl,
   writeMark,
+  writeSplit,
 } from '../../codecs/journal/control.ts'
 import { RecordKind, RecordViews } from '../../codecs/journal/record.ts'
 import { StateWriter } from '../../codecs/state.ts'
@@ -20,8 +23,9 @@ import { type BatchPlace, BatchReader } from '../journal/batch-reader.ts'
 import type { Journal } from '../journal/journal.ts'
 import { JournalError, type RecoveredMark } from '../journal/segment-recovery.ts'
 import type { RestoredSnapshot, Snapshots } from '../journal/snapshots.ts'
-import type { SealedBatch } from '../sink/sealed-batch.ts'
+import type { BatchPart, SealedBatch } from '../sink/sealed-batch.ts'
 import type { Sink } from '../sink/sink.ts'
+import { applySplit, nextSplit } from '../sink/split.ts'
 import type { Taken } from './journal-intake.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { ProgressNote } from './progress-note.ts'
@@ -35,6 +39,7 @@ const TICK_INTERVAL_MS = 1000
 const DEATH_COUNT_MAX = 3
 
 export interface FollowerParts {
+  shard: number
   journal: Journal
   snapshots: Snapshots
   pipeline: Pipeline
@@ -70,6 +75,8 @@ export class JournalFollower {
   #confirmedMark: number
   #control = new RecordViews(new ArrayBuffer(1 << 12))
   #gapMs: number
+  /** Steps towards a refused row: written down, then taken. */
+  #splits: { split: Split; isAppended: boolean }[] = []
   /** The record to skip: being written down, nothing is processed until that is durable. */
   #skip: number | null = null
   #processed: number
@@ -123,7 +130,9 @@ export class JournalFollower {
 
   /** The control records that are to be appended with the next batch. Valid until the next call. */
   encodeControl(): Uint8Array {
-    const sizeMax = this.#open.length * MARK_SIZE_BYTES + 2 * CONTROL_SIZE_BYTES
+    const splits = this.#splits.filter(({ isAppended }) => !isAppended)
+    const splitsSize = splits.reduce((sum, { split }) => sum + splitSize(split), 0)
+    const sizeMax = this.#open.length * MARK_SIZE_BYTES + 2 * CONTROL_SIZE_BYTES + splitsSize
     if (sizeMax > this.#control.bytes.length) this.#control = new RecordViews(new ArrayBuffer(sizeMax * 2))
     const views = this.#control
     let offset = 0
@@ -134,19 +143,21 @@ export class JournalFollower {
       else if (state === 'confirmed')
         offset = writeControl(views, offset, RecordKind.CONFIRMATION, mark.number)
     }
+    for (const { split } of splits) offset = writeSplit(views, offset, split)
     return views.bytes.subarray(0, offset)
   }
 
   /** A batch was appended at `position`: the control records, then what was taken. Live, it is processed at once. */
   onAppended(position: number, control: Uint8Array, taken: readonly Taken[], nowMs: number): void {
     this.#gapMs = 0
+    for (const step of this.#splits) step.isAppended = true
     for (const open of this.#open) {
       if (open.state === 'sealed') open.state = 'appended'
       else if (open.state === 'confirmed') open.state = 'closing'
     }
     if (!this.#isLive) return
-    const { pipeline, journal, batch, snapshots, note } = this.#parts
-    const isBlocked = pipeline.rowCount >= batch.rowsMax && this.#isSinkFull()
+    const { pipeline, journal, snapshots, note } = this.#parts
+    const isBlocked = this.#isBatchFull() && this.#isSinkFull()
     if (isBlocked || snapshots.isCopying || this.#skip !== null) {
       this.#isLive = false // from here on the journal's files are the queue
       return
@@ -173,9 +184,16 @@ export class JournalFollower {
       this.#parts.pipeline.skips.add(this.#skip)
       this.#skip = null
     }
+    for (const { split } of this.#splits.splice(0)) this.#takeSplit(split)
     this.#send()
     while (this.#open[0]?.state === 'closing') this.#confirmedMark = this.#open.splice(0, 1)[0].mark.number
     this.#release()
+  }
+
+  /** ClickHouse refuses a row of the part: nearer to it by one step, once that is written down. */
+  onRefused(batch: SealedBatch, part: BatchPart, exceptionCode: number): void {
+    this.#splits.push({ split: nextSplit(batch, part, exceptionCode), isAppended: false })
+    this.#parts.wake()
   }
 
   onConfirmed(batch: SealedBatch): void {
@@ -224,11 +242,11 @@ export class JournalFollower {
 
   /** Goes on from the journal's files until nothing is left, the sink is full, or it is the rings' turn. */
   #catchUp(nowMs: number): void {
-    const { journal, pipeline, batch, snapshots } = this.#parts
+    const { journal, snapshots } = this.#parts
     const stopAt = this.#processed + CATCH_UP_SIZE_BYTES_MAX
     while (this.#processed < stopAt && this.#processed < journal.readablePosition) {
       if (this.#isSinkFull() || snapshots.isCopying || this.#skip !== null) return
-      if (pipeline.rowCount >= batch.rowsMax && journal.recoveredMarks.length === 0) this.#seal(false)
+      if (this.#isBatchFull() && journal.recoveredMarks.length === 0) this.#seal(false)
       else this.#processNext(nowMs)
     }
     if (this.#processed === journal.appendPosition) this.#isLive = true
@@ -288,8 +306,7 @@ export class JournalFollower {
       return
     }
     if (pipeline.rowCount === 0 || this.#isSinkFull()) return
-    const isFull = pipeline.rowCount >= batch.rowsMax || pipeline.sizeBytes >= batch.sizeBytesMax
-    if (!isFull && nowMs - this.#rowsSinceMs < batch.ageMsMax) return
+    if (!this.#isBatchFull() && nowMs - this.#rowsSinceMs < batch.ageMsMax) return
     this.#seal(false)
     this.#parts.wake()
   }
@@ -309,11 +326,21 @@ export class JournalFollower {
     const { pipeline } = this.#parts
     if (mark.isFlush) pipeline.flush()
     if (!mark.isConfirmed && pipeline.rowCount > 0) {
-      this.#openBatch(mark, 'appended')
+      const batch = this.#openBatch(mark, 'appended')
+      for (const split of this.#parts.journal.recoveredSplits) {
+        if (split.mark === mark.number) applySplit(batch, split, this.#parts.shard, mark.position)
+      }
       this.#send()
     }
     this.#mark = mark.number
     this.#endRows()
+  }
+
+  #takeSplit(split: Split): void {
+    const open = this.#open.find(({ mark }) => mark.number === split.mark)
+    assert(open !== undefined && open.batch !== null, 'a batch that is split is open')
+    applySplit(open.batch, split, this.#parts.shard, open.mark.position)
+    this.#parts.sink.resume()
   }
 
   #send(): void {
@@ -324,10 +351,12 @@ export class JournalFollower {
     }
   }
 
-  #openBatch(mark: Mark, state: OpenBatch['state']): void {
+  #openBatch(mark: Mark, state: OpenBatch['state']): SealedBatch {
     const { pipeline, blocks } = this.#parts
-    this.#open.push({ mark, startPosition: this.#sealed, batch: blocks.build(pipeline, mark.number), state })
+    const batch = blocks.build(pipeline, mark.number)
+    this.#open.push({ mark, startPosition: this.#sealed, batch, state })
     this.#mark = mark.number
+    return batch
   }
 
   /** The rows are gone: state is all there is, and may be saved. */
@@ -383,6 +412,11 @@ export class JournalFollower {
   #release(): void {
     const { journal, snapshots } = this.#parts
     journal.releaseBefore(snapshots.releaseBefore(this.#open[0]?.startPosition ?? this.#sealed))
+  }
+
+  #isBatchFull(): boolean {
+    const { pipeline, batch } = this.#parts
+    return pipeline.rowCount >= batch.rowsMax || pipeline.sizeBytes >= batch.sizeBytesMax
   }
 
   #isSinkFull(): boolean {

@@ -3,6 +3,7 @@
  * acknowledge. Owned by the shard's thread. When the disk is full, nothing is taken until it has room; when a sync
  * fails, the batch, which still lies in the rings, is written again elsewhere.
  */
+import { AssertionError } from '../../base/assert.ts'
 import type { Batch, Journal } from '../journal/journal.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import type { RingConsumer } from '../ring/ring.ts'
@@ -71,6 +72,7 @@ export class JournalIntake {
       this.#onAppended(nowMs)
       return position
     } catch (error) {
+      if (error instanceof AssertionError) throw error
       for (const [index, ring] of rings.entries()) ring.position = positions[index]
       this.taken.length = 0
       this.#mustRoll = !ROOM_FAULTS.has((error as NodeJS.ErrnoException).code ?? '')

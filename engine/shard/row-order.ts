@@ -71,6 +71,16 @@ export class RowOrder {
     }
   }
 
+  /** After sorting: brings rows with equal keys together, ascending; within a key their order stays. */
+  groupBy(keyOfRow: Int32Array, count: number): void {
+    const { order } = this
+    const places = Int32Array.from({ length: count }, (_, place) => place)
+    places.sort((a, b) => keyOfRow[order[a]] - keyOfRow[order[b]] || a - b)
+    for (const column of [order, this.streamIndices, this.deviceIndices, this.metricIndices]) {
+      column.set(places.map((place) => column[place]))
+    }
+  }
+
   /** Counts the rows of each series and lists the series of each touched device; returns how many devices. */
   #gather(seriesOfRow: Int32Array, count: number): number {
     const rows = this.#rowsOfSeries

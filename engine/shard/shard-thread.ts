@@ -101,7 +101,7 @@ export function startShard(setup: ShardSetup, report: (message: ShardReport) => 
     ),
     batch: setup.batch,
     snapshotIntervalBytes: segmentSizeBytes,
-    sink: { target, prng: new Prng(setup.index + 1) },
+    sink: { target, prng: new Prng(setup.index + 1), clock: systemClock },
     clock: systemClock,
     wake: () => wake(),
     report: (fault) => report({ kind: 'fault', isOver: false, ...fault }),

@@ -58,7 +58,7 @@ function buildPlainly(pipeline: Pipeline, mark: number): SealedBatch {
     return [`${device} ${window[row]} ${startMs[row]}`, n[row]]
   })
   const block = Buffer.from(JSON.stringify({ samples, rollups: rollups.sort() }))
-  const part = { table: 'samples', columns: [], block, token: `0 ${mark}` }
+  const part = { table: 'samples', columns: [], block, token: `0 ${mark}`, rowCount: pipeline.rowCount }
   return { mark, parts: [part], rowCount: pipeline.rowCount, sizeBytes: block.length }
 }
 
@@ -90,7 +90,7 @@ class Life {
       blocks: { build: buildPlainly },
       batch: { rowsMax: 60, sizeBytesMax: 1 << 20, ageMsMax: 1000 },
       snapshotIntervalBytes: 20_000,
-      sink: { target: { insert: (...call) => this.#insert(store, ...call) }, prng },
+      sink: { target: { insert: (...call) => this.#insert(store, ...call) }, prng, clock },
       clock,
       wake: () => {},
       report: ({ code, message }) => {

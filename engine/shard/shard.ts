@@ -38,6 +38,11 @@ export class Shard {
     this.#note = new ProgressNote(disk)
     this.sink = new Sink(parts.sink, {
       onConfirmed: (batch) => this.follower.onConfirmed(batch),
+      onRefused: (batch, part, { exceptionCode, message }) => {
+        if (part.rowCount === 1)
+          report({ code: 'ROW_REFUSED', message: `a row becomes a dead letter: ${message}` })
+        this.follower.onRefused(batch, part, exceptionCode)
+      },
       onTrouble: (error) => report({ code: 'STORE_REFUSES', message: error.message }),
       onRecovered: () => report({ code: 'STORE_REFUSES', message: 'inserts work again', isOver: true }),
       wake,
@@ -45,7 +50,15 @@ export class Shard {
     this.intake = new JournalIntake({ ...parts, onDurable: () => this.follower.onDurable() })
     const snapshots = new Snapshots(disk, owner)
     const nowMs = clock.nowMs()
-    this.follower = new JournalFollower({ ...parts, snapshots, sink: this.sink, note: this.#note, nowMs })
+    const { shard } = owner
+    this.follower = new JournalFollower({
+      ...parts,
+      shard,
+      snapshots,
+      sink: this.sink,
+      note: this.#note,
+      nowMs,
+    })
     for (const { segment, offset, start, end, setAside } of journal.damages) {
       const what = `${end - start} bytes of journal segment ${segment} at byte ${offset} are damaged`
       report({ code: 'JOURNAL_DAMAGED', message: `${what}; they are set aside in ${setAside}` })

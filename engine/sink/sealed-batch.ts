@@ -6,10 +6,12 @@ export interface BatchPart {
   block: Uint8Array
   /** (store id, table, shard, mark): ClickHouse takes a block with a token that it has seen as done already. */
   token: string
+  rowCount: number
 }
 
 export interface SealedBatch {
   mark: number
+  /** In the order in which they are sent. */
   parts: BatchPart[]
   rowCount: number
   sizeBytes: number

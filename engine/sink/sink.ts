@@ -3,20 +3,29 @@
  * insert is tried again, with the same token, after a pause that doubles up to its bound, with jitter. Owned by the
  * shard's thread. It holds what the shard gives it, which is bounded there.
  */
+import type { Clock } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
-import type { StoreTarget } from '../store/target.ts'
-import type { SealedBatch } from './sealed-batch.ts'
+import { StoreError, type StoreTarget } from '../store/target.ts'
+import type { BatchPart, SealedBatch } from './sealed-batch.ts'
 
 const PAUSE_MS_MIN = 100
 const PAUSE_MS_MAX = 10_000
+/** The books and the dead letters have no rows to give up. */
+const SPLIT_TABLES = new Set(['samples', 'rollups'])
 
 export interface SinkSettings {
   target: Pick<StoreTarget, 'insert'>
   prng: Prng
+  clock: Clock
 }
 
 export interface SinkEvents {
   onConfirmed(batch: SealedBatch): void
+  /**
+   * ClickHouse refuses a row of the part. Nothing more is sent until the owner has put other parts in its place, and says
+   * `resume`.
+   */
+  onRefused(batch: SealedBatch, part: BatchPart, error: StoreError): void
   /** ClickHouse does not take an insert; said once until one succeeds. */
   onTrouble(error: Error): void
   onRecovered(): void
@@ -32,6 +41,7 @@ export class Sink {
   #queue: SealedBatch[] = []
   #partIndex = 0
   #isInserting = false
+  #isHeld = false
   #pauseMs = 0
   #retryAtMs = 0
 
@@ -49,16 +59,21 @@ export class Sink {
     this.#queue.push(batch)
   }
 
+  /** After `onRefused`: the batch has other parts where the refused one was. */
+  resume(): void {
+    this.#isHeld = false
+  }
+
   /** Starts the next insert if one may start; returns when to call again at the latest, ms, or Infinity. */
   step(nowMs: number): number {
-    if (this.#isInserting || this.#queue.length === 0) return Number.POSITIVE_INFINITY
+    if (this.#isInserting || this.#isHeld || this.#queue.length === 0) return Number.POSITIVE_INFINITY
     if (nowMs < this.#retryAtMs) return this.#retryAtMs
     const batch = this.#queue[0]
     const part = batch.parts[this.#partIndex]
     this.#isInserting = true
     this.#settings.target.insert(part.table, part.columns, part.block, part.token).then(
       () => this.#onInserted(batch),
-      (error: Error) => this.#onFailed(error, nowMs),
+      (error: Error) => this.#onFailed(batch, part, error),
     )
     return Number.POSITIVE_INFINITY
   }
@@ -80,12 +95,17 @@ export class Sink {
     this.#events.wake()
   }
 
-  #onFailed(error: Error, nowMs: number): void {
+  #onFailed(batch: SealedBatch, part: BatchPart, error: Error): void {
     this.#isInserting = false
+    if (error instanceof StoreError && error.code === 'ROW_REFUSED' && SPLIT_TABLES.has(part.table)) {
+      this.#isHeld = true
+      this.#events.onRefused(batch, part, error)
+      return
+    }
     this.retryCount++
     if (this.#pauseMs === 0) this.#events.onTrouble(error)
     this.#pauseMs = Math.min(PAUSE_MS_MAX, Math.max(PAUSE_MS_MIN, this.#pauseMs * 2))
-    this.#retryAtMs = nowMs + this.#pauseMs * (0.5 + this.#settings.prng.unit() / 2)
+    this.#retryAtMs = this.#settings.clock.nowMs() + this.#pauseMs * (0.5 + this.#settings.prng.unit() / 2)
     this.#events.wake()
   }
 }

@@ -70,13 +70,13 @@ export const LEDGER_COLUMNS = [
   { name: 'minute', type: 'DateTime', codec: 'Delta, ZSTD' },
   { name: 'shard', type: 'UInt32' },
   { name: 'mark', type: 'UInt64', codec: 'Delta, ZSTD' },
-  { name: 'accepted', type: 'UInt64', codec: 'ZSTD' },
-  { name: 'stored', type: 'UInt64', codec: 'ZSTD' },
-  { name: 'filtered', type: 'UInt64', codec: 'ZSTD' },
-  { name: 'dead_lettered', type: 'UInt64', codec: 'ZSTD' },
-  { name: 'duplicate', type: 'UInt64', codec: 'ZSTD' },
-  { name: 'amended', type: 'UInt64', codec: 'ZSTD' },
-  { name: 'messages', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'accepted', type: 'Int64', codec: 'ZSTD' },
+  { name: 'stored', type: 'Int64', codec: 'ZSTD' },
+  { name: 'filtered', type: 'Int64', codec: 'ZSTD' },
+  { name: 'dead_lettered', type: 'Int64', codec: 'ZSTD' },
+  { name: 'duplicate', type: 'Int64', codec: 'ZSTD' },
+  { name: 'amended', type: 'Int64', codec: 'ZSTD' },
+  { name: 'messages', type: 'Int64', codec: 'ZSTD' },
 ] as const satisfies readonly ColumnSpec[]
 
 export const TABLE_COLUMNS = {

@@ -3,10 +3,11 @@
  * What can be wrong with the directory or the port comes back as a StoreStartError of one line.
  */
 import { type ChildProcess, fork } from 'node:child_process'
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { accessSync, chmodSync, constants, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { makeDirectory } from '../make-directory.ts'
 import type { ListenAddress, StoreChildConfig, StoreChildEvent, StoreChildRequest } from './child-messages.ts'
 import { defaultLimits, type EngineLimits } from './engine-config.ts'
 import { type StoreStartCode, StoreStartError } from './errors.ts'
@@ -98,13 +99,6 @@ function childConfig(options: StoreOptions): StoreChildConfig {
     isWritable: options.isWritable ?? false,
     limits: { ...defaultLimits(), ...options.limits },
   }
-}
-
-/** One level at a time: Node's own recursion never ends where a level can never be made (`/proc/x`). */
-function makeDirectory(path: string): void {
-  if (existsSync(path)) return
-  makeDirectory(dirname(path))
-  mkdirSync(path, { mode: 0o700 })
 }
 
 /**

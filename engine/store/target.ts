@@ -19,6 +19,7 @@ export type StoreErrorCode =
   | 'UNKNOWN_TABLE'
   | 'OVERLOADED'
   | 'REFUSED'
+  | 'ROW_REFUSED'
   | 'BAD_ADDRESS'
   | 'CLOSED'
 
@@ -174,6 +175,9 @@ const PASSING_CODES = new Set([
   3, 159, 202, 209, 210, 225, 236, 241, 242, 243, 252, 285, 286, 319, 425, 439, 999,
 ])
 
+/** Something in the rows: constraints, values that do not fit, what a materialized view makes of them. */
+const ROW_CODES = new Set([6, 27, 38, 41, 69, 70, 117, 131, 153, 321, 349, 395, 407, 469])
+
 /** What the client threw, sorted by what the sink can do about it. */
 function storeErrorOf(cause: unknown, name: string): StoreError {
   if (cause instanceof StoreError) return cause
@@ -187,7 +191,7 @@ function storeErrorOf(cause: unknown, name: string): StoreError {
     }
     if (UNKNOWN_TABLE_CODES.has(code)) return new StoreError('UNKNOWN_TABLE', false, text, code, cause)
     if (PASSING_CODES.has(code)) return new StoreError('OVERLOADED', true, text, code, cause)
-    return new StoreError('REFUSED', false, text, code, cause)
+    return new StoreError(ROW_CODES.has(code) ? 'ROW_REFUSED' : 'REFUSED', false, text, code, cause)
   }
   if (/timeout/i.test(text)) {
     return new StoreError('TIMEOUT', true, `${name} gave no answer in time`, 0, cause)
