@@ -27,7 +27,7 @@ export interface TableSums {
   /** In the minutes that are compared. */
   ledger: number
   rows: number
-  /** Rows in minutes that differ and may still change: a batch is on its way. */
+  /** By how many rows minutes differ that may still change: a batch is on its way. */
   inFlight: number
 }
 
@@ -119,7 +119,7 @@ export async function checkTable(
     wrong: Triple[]
   }>(
     `SELECT stream, sum(in_ledger) AS ledger, sum(in_table) AS rows,
-      sumIf(in_table, is_different AND is_in_flight) AS inFlight,
+      sumIf(abs(in_table - in_ledger), is_in_flight) AS inFlight,
       countIf(is_different AND NOT is_in_flight) AS wrongCount,
       groupArrayIf({max:UInt32})((minute, in_ledger, in_table), is_different AND NOT is_in_flight) AS wrong
     FROM (
