@@ -6,11 +6,11 @@ import { expect, test } from 'vitest'
 import { Prng } from '../../base/prng.ts'
 import { writeControl, writeMark } from '../../codecs/journal/control.ts'
 import { RecordKind, RecordViews } from '../../codecs/journal/record.ts'
+import { SimDisk } from '../simulation/sim-disk.ts'
 import { BatchReader } from './batch-reader.ts'
 import { type JournalDisk, NodeDisk } from './disk.ts'
 import { Journal, type JournalSettings } from './journal.ts'
 import { JournalError } from './segment-recovery.ts'
-import { SimDisk } from './sim-disk.ts'
 
 const SETTINGS: JournalSettings = {
   storeId: new Uint8Array(16).fill(7),
