@@ -18,11 +18,10 @@ afterEach(async () => {
 /** Windows that close soon, so that a test sees it. */
 const QUICK_CONFIG = `export default { windows: { widths: ['1s', '3s'], latenessMs: 200, idleTimeoutMs: 800 } }\n`
 
-async function publishBad(mqtt: string, payloads: readonly string[]): Promise<void> {
+async function publishAll(mqtt: string, topic: string, payloads: readonly string[]): Promise<void> {
   const address = parseAddress(mqtt)
   if (address === null) throw new Error(`no address: ${mqtt}`)
   const publisher = await MqttPublisher.connect({ address, windowMax: 10, timeoutMs: 10_000 })
-  const topic = 'devices/broken/telemetry'
   await Promise.all(payloads.map((payload) => publisher.publish(topic, Buffer.from(payload))))
   await publisher.close()
 }
@@ -51,7 +50,7 @@ test('balanced while it runs, after a kill, and after a drain; not when a row is
   const running = readReport(await audit('--store', store, '--json'))
   expect(running).toMatchObject({ isBalanced: true, differences: [] })
   const sent = JSON.parse((await loading).stdout).counters.acknowledged as number
-  await publishBad(mqtt, ['{', '\x1b[2J', '{"a":1,}'])
+  await publishAll(mqtt, 'devices/broken/telemetry', ['{', '\x1b[2J', '{"a":1,}'])
   const settled = readReport(await audit('--store', store, '--wait', '30', '--json'))
   expect(settled).toMatchObject({ isBalanced: true, isSettled: true, pendingCount: 0 })
   expect(settled.ledger).toMatchObject([
@@ -106,6 +105,43 @@ async function auditStopped(data: string, sql: string): Promise<Outcome> {
     await store.stop()
   }
 }
+
+test('rows that ClickHouse refuses are dead letters, and the books balance with them', async () => {
+  const directory = temporaryDirectory()
+  cleanups.push(directory.remove)
+  const config = join(directory.path, 'config.ts')
+  writeFileSync(config, QUICK_CONFIG)
+  const listen = { host: '127.0.0.1', port: 0 }
+  const store = await startStore({ directory: join(directory.path, 'away'), listen, isWritable: true })
+  cleanups.push(() => store.stop())
+  const url = `http://127.0.0.1:${store.address?.port}`
+  const data = join(directory.path, 'data')
+  const engine = await EngineProcess.start([config, '--data', data, '--clickhouse', url])
+  cleanups.push(() => engine.kill())
+  const target = connectStore({ url })
+  cleanups.push(() => target.close())
+  await target.command('ALTER TABLE millrace.samples ADD CONSTRAINT unlucky CHECK value != 13')
+  await target.command(`ALTER TABLE millrace.rollups ADD CONSTRAINT high CHECK max != 99 OR window != '1s'`)
+  const payloads = Array.from({ length: 100 }, (_, index) => `{"a":${index},"b":${index % 3}}`)
+  await publishAll(engine.addresses.mqtt, 'devices/d1/telemetry', payloads)
+  const report = readReport(
+    await runMillrace(['audit', '--data', data, '--clickhouse', url, '--wait', '30', '--json']),
+  )
+  expect(report).toMatchObject({ isBalanced: true, isSettled: true, differences: [] })
+  expect(report.ledger).toMatchObject([{ accepted: 200, stored: 199, deadLettered: 1, difference: 0 }])
+  expect(report.windows).toMatchObject([
+    { samples: 200, rollups: 200 },
+    { samples: 200, rollups: 200 },
+  ])
+  const refused = await target.query(
+    'SELECT count() > 1 AS both FROM millrace.dead_letters WHERE topic = {t:String}',
+    {
+      t: '',
+    },
+  )
+  expect(refused).toEqual([{ both: 1 }])
+  expect(await engine.stop()).toBe(0)
+}, 60_000)
 
 test('a directory that is none, and one that holds no journal, are refused in one line', async () => {
   const directory = temporaryDirectory()

@@ -4,6 +4,7 @@
  */
 import type { StoreTarget } from '../store/target.ts'
 import { DIFFERENCE_COUNT_MAX, type Difference, minuteText } from './difference.ts'
+import { IS_IN_LEDGER } from './refused-rows.ts'
 
 const MINUTE_MS = 60_000
 
@@ -132,7 +133,7 @@ export async function checkTable(
         UNION ALL
         SELECT toString(stream), intDiv(toUnixTimestamp64Milli(arrival), 60000) AS minute, toInt64(0),
           toInt64(count())
-        FROM millrace.${table} GROUP BY stream, minute
+        FROM millrace.${table} WHERE ${table === 'dead_letters' ? IS_IN_LEDGER : '1'} GROUP BY stream, minute
       )
       WHERE minute >= {since:Int64} GROUP BY stream, minute ORDER BY minute
     )

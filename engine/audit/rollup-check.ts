@@ -6,6 +6,7 @@
 import type { StoreTarget } from '../store/target.ts'
 import { DIFFERENCE_COUNT_MAX, type Difference, minuteText } from './difference.ts'
 import { type Checked, sortedTriples, type Triple } from './ledger-check.ts'
+import { REFUSED_READINGS, REFUSED_WINDOWS } from './refused-rows.ts'
 
 const HOUR_MS = 3_600_000
 /** Of one stream and width, that are looked at more closely. */
@@ -14,7 +15,7 @@ const HOUR_COUNT_MAX = 10_000
 export interface WindowSums {
   stream: string
   window: string
-  /** Finite readings in `samples`. */
+  /** Finite readings in `samples`, and those that ClickHouse refused there. */
   samples: number
   /** Readings that the windows count. */
   rollups: number
@@ -74,13 +75,22 @@ const COMPARISON = `
     SELECT stream, hour, sum(s) AS s_count, sum(r) AS r_count
     FROM (
       SELECT toString(stream) AS stream, ${HOUR} AS hour, toInt64(count()) AS s, toInt64(0) AS r
-      FROM (SELECT stream, toUnixTimestamp64Milli(ts) AS tick, ${START} AS start_ms
-        FROM millrace.samples WHERE isFinite(value))
+      FROM (
+        SELECT stream, tick, ${START} AS start_ms
+        FROM (
+          SELECT toString(stream) AS stream, toUnixTimestamp64Milli(ts) AS tick
+          FROM millrace.samples WHERE isFinite(value)
+          UNION ALL ${REFUSED_READINGS}
+        )
+      )
       WHERE start_ms >= {since:Int64} GROUP BY stream, hour
       UNION ALL
       SELECT toString(stream), ${HOUR} AS hour, toInt64(0), toInt64(sum(count))
-      FROM (SELECT stream, count, toUnixTimestamp64Milli(start) AS start_ms
-        FROM millrace.rollups WHERE window = {window:String})
+      FROM (
+        SELECT toString(stream) AS stream, toUInt64(count) AS count, toUnixTimestamp64Milli(start) AS start_ms
+        FROM millrace.rollups WHERE window = {window:String}
+        UNION ALL ${REFUSED_WINDOWS}
+      )
       WHERE start_ms >= {since:Int64} GROUP BY stream, hour
     )
     GROUP BY stream, hour ORDER BY hour
