@@ -30,7 +30,8 @@ export class StoreKeeper {
   #settings: StoreKeeperSettings
   #report: (fault: Fault) => void
   #handle: StoreHandle | null = null
-  #isStopping = false
+  #starting: Promise<void> | null = null
+  #stopping = new AbortController()
   #retry: NodeJS.Timeout | undefined
 
   constructor(settings: StoreKeeperSettings, report: (fault: Fault) => void) {
@@ -67,15 +68,27 @@ export class StoreKeeper {
     }
   }
 
+  /** The store has ended when it resolves, also one that was just being started. */
   async stop(): Promise<void> {
-    this.#isStopping = true
+    this.#stopping.abort()
     clearTimeout(this.#retry)
+    await this.#starting?.catch(() => {}) // that it was ended is no news
     await this.#handle?.stop()
   }
 
-  async #startChild(listen: Address): Promise<void> {
+  get #isStopping(): boolean {
+    return this.#stopping.signal.aborted
+  }
+
+  #startChild(listen: Address): Promise<void> {
+    this.#starting = this.#forkChild(listen)
+    return this.#starting
+  }
+
+  async #forkChild(listen: Address): Promise<void> {
+    const { directory } = this.#settings
     try {
-      this.#handle = await startStore({ directory: this.#settings.directory, listen })
+      this.#handle = await startStore({ directory, listen, signal: this.#stopping.signal })
     } catch (error) {
       if (error instanceof StoreStartError)
         throw new EngineError(error.code, `${error.message}${hint(error)}`, error)
@@ -98,8 +111,9 @@ export class StoreKeeper {
       this.#startChild(listen).then(
         () => this.#report({ code: 'STORE_DIED', message: 'the store runs again', isOver: true }),
         (error: Error) => {
+          if (this.#isStopping) return
           this.#report({ code: 'STORE_RESTART', message: error.message, isOver: false })
-          if (!this.#isStopping) this.#restart()
+          this.#restart()
         },
       )
     }, RESTART_PAUSE_MS)
@@ -118,7 +132,9 @@ export class StoreKeeper {
     this.#retry = setTimeout(() => {
       this.#createSchema().then(
         () => this.#report({ code: 'STORE_AWAY', message: 'ClickHouse is back', isOver: true }),
-        () => this.#createSchemaLater(),
+        () => {
+          if (!this.#isStopping) this.#createSchemaLater()
+        },
       )
     }, SCHEMA_RETRY_MS)
   }

@@ -22,6 +22,8 @@ export interface StoreOptions {
   readonly limits?: Partial<EngineLimits>
   /** Lines the child writes of itself, which it does only when something is wrong. */
   readonly log?: (line: string) => void
+  /** Ends a child that is still starting; `stop` is for one that has started. */
+  readonly signal?: AbortSignal
 }
 
 export interface StoreExit {
@@ -62,7 +64,11 @@ export async function startStore(options: StoreOptions): Promise<StoreHandle> {
   if (socketDirectory !== config.runDirectory) {
     void exited.then(() => rmSync(socketDirectory, { recursive: true, force: true }))
   }
-  const address = await readiness(child, exited, lastLines)
+  const kill = () => child.kill('SIGKILL')
+  options.signal?.addEventListener('abort', kill)
+  const address = await readiness(child, exited, lastLines).finally(() =>
+    options.signal?.removeEventListener('abort', kill),
+  )
   return {
     socketPath: config.socketPath,
     address,
