@@ -1,0 +1,108 @@
+/** A shard's thread in the simulation: the product's Shard over a simulated disk and store. */
+import { Journal } from '../journal/journal.ts'
+import { Doorbell } from '../ring/doorbell.ts'
+import { RingConsumer } from '../ring/ring.ts'
+import { BlockBuilder } from '../shard/block-builder.ts'
+import { Pipeline } from '../shard/pipeline.ts'
+import { Shard } from '../shard/shard.ts'
+import { STREAMS } from './books.ts'
+import { SimThread } from './sim-thread.ts'
+import { SimulationError } from './simulation-error.ts'
+import { WIDTHS, type World } from './world.ts'
+
+const WINDOWS = { latenessMs: 10_000, idleTimeoutMs: 30_000, aheadGuardMs: 300_000 }
+/** Batches sealed and not yet in the store. A drain may seal what is left beyond that. */
+const OPEN_BATCH_COUNT_MAX = 4
+/** Faults that are the disk's and the store's, not the engine's. */
+const EXPECTED_REPORTS = new Set([
+  'STORE_REFUSES',
+  'ROW_REFUSED',
+  'JOURNAL_WRITE',
+  'JOURNAL_SYNC',
+  'SNAPSHOT',
+])
+
+export class SimShard extends SimThread {
+  readonly shard: Shard
+  readonly #journal: Journal
+  readonly #rings: RingConsumer[]
+  #isDraining = false
+  /** Rows of the batches that were sealed and not confirmed, oldest first. */
+  #open: number[] = []
+  #rowsConfirmed = 0
+
+  /** Throws what the disk throws, and JournalError. */
+  constructor(
+    world: World,
+    index: number,
+    rings: SharedArrayBuffer[],
+    gatewayBells: SharedArrayBuffer[],
+    bell: SharedArrayBuffer,
+  ) {
+    super(world.clock, bell)
+    const { settings, clock, disks, prng, trace, store } = world
+    const { segmentSizeBytes, journalSizeBytesMax, snapshotIntervalBytes, batch, receiveMaximum } = settings
+    const owner = { storeId: new Uint8Array(16).fill(7), shard: index, shardCount: settings.shardCount }
+    const disk = disks[index]
+    this.#rings = rings.map((memory) => new RingConsumer(memory))
+    const widthsMs = WIDTHS.map(({ ms }) => ms)
+    const pipeline = new Pipeline({ ...WINDOWS, widthsMs, inFlightMax: receiveMaximum })
+    const streams = STREAMS.map(({ name }) => name)
+    const widths = WIDTHS.map(({ name }) => name)
+    const builder = new BlockBuilder({ storeId: owner.storeId, shard: index, streams, widths }, pipeline)
+    this.#journal = new Journal(disk, { ...owner, segmentSizeBytes, sizeBytesMax: journalSizeBytesMax })
+    this.shard = new Shard({
+      disk,
+      owner,
+      rings: this.#rings,
+      gatewayBells: gatewayBells.map((memory) => new Doorbell(memory)),
+      journal: this.#journal,
+      pipeline,
+      blocks: {
+        build: (from, mark) => {
+          trace.note('shard', index, 'seals', mark, 'of', from.rowCount, 'rows')
+          this.#onSealed(from.rowCount)
+          return builder.build(from, mark)
+        },
+      },
+      batch,
+      snapshotIntervalBytes,
+      sink: { target: store, prng, clock },
+      clock,
+      wake: () => {
+        this.isWoken = true
+      },
+      report: ({ code, message, isOver = false }) => {
+        trace.note('shard', index, code, isOver ? 'is over' : message)
+        if (!EXPECTED_REPORTS.has(code))
+          throw new SimulationError(`shard ${index} reports ${code}: ${message}`)
+      },
+    })
+  }
+
+  get isDrained(): boolean {
+    return this.shard.isDrained && this.#rings.every((ring) => ring.available() === 0)
+  }
+
+  drain(): void {
+    this.#isDraining = true
+    this.shard.drain()
+  }
+
+  protected work(): number {
+    return this.shard.step()
+  }
+
+  protected look(): void {
+    if (!this.#journal.isSyncing && this.#rings.some((ring) => ring.available() > 0)) this.shard.step()
+  }
+
+  #onSealed(rowCount: number): void {
+    const { rowsStored } = this.shard.follower
+    while (this.#open.length > 0 && this.#rowsConfirmed < rowsStored)
+      this.#rowsConfirmed += this.#open.shift() ?? 0
+    this.#open.push(rowCount)
+    const countMax = OPEN_BATCH_COUNT_MAX + (this.#isDraining ? 1 : 0)
+    if (this.#open.length > countMax) throw new SimulationError(`${this.#open.length} batches are open`)
+  }
+}

@@ -1,0 +1,4 @@
+/** A promise was broken in a simulated run. */
+export class SimulationError extends Error {
+  readonly code = 'SIMULATION'
+}

@@ -1,0 +1,25 @@
+/** What outlives an engine in the simulation, and what its parts share. */
+import type { ManualClock } from '../../base/clock.ts'
+import type { Prng } from '../../base/prng.ts'
+import type { RunSettings } from './run-settings.ts'
+import type { SimDisk } from './sim-disk.ts'
+import type { SimStore } from './sim-store.ts'
+import type { Trace } from './trace.ts'
+
+export interface World {
+  settings: RunSettings
+  prng: Prng
+  clock: ManualClock
+  /** By shard. */
+  disks: readonly SimDisk[]
+  store: SimStore
+  trace: Trace
+  /** Which life of the engine this is. */
+  life: number
+}
+
+/** The windows' widths, in the order of the pipeline's numbers for them. */
+export const WIDTHS = [
+  { name: '10s', ms: 10_000 },
+  { name: '1m', ms: 60_000 },
+]
