@@ -184,7 +184,7 @@ export class JournalFollower {
       this.#parts.pipeline.skips.add(this.#skip)
       this.#skip = null
     }
-    for (const { split } of this.#splits.splice(0)) this.#takeSplit(split)
+    while (this.#splits[0]?.isAppended) this.#takeSplit(this.#splits.splice(0, 1)[0].split)
     this.#send()
     while (this.#open[0]?.state === 'closing') this.#confirmedMark = this.#open.splice(0, 1)[0].mark.number
     this.#release()
