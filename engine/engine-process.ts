@@ -41,9 +41,17 @@ export function temporaryDirectory(): { path: string; remove: () => void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) }
 }
 
-/** Runs a command to its end. */
-export async function runMillrace(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [CLI, ...args], { env: { ...process.env, ...env } })
+/** Runs a command to its end, or kills it at a time at which it hangs; then its code is null. */
+export async function runMillrace(
+  args: string[],
+  env: NodeJS.ProcessEnv = {},
+  timeoutMs = 0,
+): Promise<Outcome> {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    env: { ...process.env, ...env },
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+  })
   return new Promise((resolve) => {
     const outcome: Outcome = { code: null, stdout: '', stderr: '' }
     child.stdout.on('data', (chunk) => {

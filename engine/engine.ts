@@ -68,8 +68,6 @@ export class Engine {
   #workers: WorkerHandle[] = []
   #http: HttpServer | null = null
   #faults = new Map<string, string>()
-  #listening: ((report: { mqtt: Address | null; webSocket: Address | null }) => void)[] = []
-  #refused: ((error: Error) => void) | null = null
   #sampling: NodeJS.Timeout | undefined
   #isStopping = false
 
@@ -118,13 +116,12 @@ export class Engine {
     await this.#store.start()
     const [first, ...others] = this.#workerSetups(await this.#openJournals())
     const bound = await this.#startWorker(first)
-    for (const setup of others) {
-      if (setup.setup.gateway !== null) {
-        setup.setup.gateway.mqtt = bound.mqtt
-        setup.setup.gateway.webSocket = bound.webSocket
-      }
-      await this.#startWorker(setup)
-    }
+    await Promise.all(
+      others.map((plan) => {
+        if (plan.setup.gateway !== null) Object.assign(plan.setup.gateway, bound)
+        return this.#startWorker(plan)
+      }),
+    )
     this.#http = await HttpServer.listen(this.#options.http, {
       board: this.board,
       unreadyReason: () => this.unreadyReason(),
@@ -152,9 +149,11 @@ export class Engine {
   /** Replays journals of an earlier layout under that layout until all of it is stored. */
   async #drain(identity: Identity): Promise<void> {
     const memory = shareMemory(this.#options.config, 1, identity.shards)
-    for (const shard of this.#shardSetups(memory, identity)) {
-      await this.#startWorker({ name: `shard ${shard.index}`, setup: { gateway: null, shard }, transfer: [] })
-    }
+    await Promise.all(
+      this.#shardSetups(memory, identity).map((shard) =>
+        this.#startWorker({ name: `shard ${shard.index}`, setup: { gateway: null, shard }, transfer: [] }),
+      ),
+    )
     const drained = await Promise.all(
       this.#workers.map((worker) => worker.request({ kind: 'drainShard', timeoutMs: DRAIN_TIMEOUT_MS })),
     )
@@ -247,41 +246,37 @@ export class Engine {
     return { setup, transfer: peers.map((peer) => peer.port) }
   }
 
-  /** Resolves with the ports of a gateway once it listens, and for a shard at once. */
-  async #startWorker({
-    name,
-    setup,
-    transfer,
-  }: WorkerPlan): Promise<{ mqtt: Address | null; webSocket: Address | null }> {
-    const listening = new Promise<{ mqtt: Address | null; webSocket: Address | null }>((resolve, reject) => {
-      this.#refused = reject
-      if (setup.gateway === null) resolve({ mqtt: null, webSocket: null })
-      else this.#listening.push(resolve)
+  /** Resolves once its gateway listens and its shard's journal is open, with the gateway's ports. Throws EngineError. */
+  #startWorker({ name, setup, transfer }: WorkerPlan): Promise<Ports> {
+    const { promise, resolve, reject } = Promise.withResolvers<Ports>()
+    const awaited = new Set<string>()
+    if (setup.gateway !== null) awaited.add('listening')
+    if (setup.shard !== null) awaited.add('ready')
+    let ports: Ports = { mqtt: null, webSocket: null }
+    const worker = new WorkerHandle(name, setup, transfer, {
+      onReport: (message) => {
+        const { role, report } = message
+        if (report.kind === 'listening') ports = { mqtt: report.mqtt, webSocket: report.webSocket }
+        if (awaited.delete(report.kind) && awaited.size === 0) resolve(ports)
+        if (role === 'gateway' && report.kind === 'fault')
+          reject(new EngineError(report.code, report.message))
+        else this.#onReport(name, setup, message)
+      },
+      onDeath: (error) => {
+        const death = deathOf(name, error)
+        if (awaited.size > 0) reject(death)
+        else this.#events.onDeath(death)
+      },
     })
-    this.#workers.push(
-      new WorkerHandle(name, setup, transfer, {
-        onReport: (report) => this.#onReport(name, setup, report),
-        onDeath: (error) => this.#onDeath(name, error),
-      }),
-    )
-    const addresses = await listening
-    this.#refused = null
-    return addresses
+    this.#workers.push(worker)
+    return promise
   }
 
-  #onReport(name: string, setup: WorkerSetup, message: Exclude<WorkerReport, { role: 'worker' }>): void {
-    const { role, report } = message
-    if (report.kind === 'fault') {
-      const fault = { isOver: false, ...report }
-      if (this.#refused !== null && role === 'gateway')
-        this.#refused(new EngineError(fault.code, fault.message))
-      else this.#onFault(name, fault)
-    } else if (role === 'gateway') {
-      if (report.kind === 'listening') this.#listening.shift()?.(report)
-      else this.board.gateways[setup.gateway?.index ?? 0] = report
-    } else {
-      this.board.shards[setup.shard?.index ?? 0] = report.status
-    }
+  #onReport(name: string, setup: WorkerSetup, { role, report }: RoleReport): void {
+    if (report.kind === 'fault') this.#onFault(name, { isOver: false, ...report })
+    else if (report.kind !== 'status') return
+    else if (role === 'gateway') this.board.gateways[setup.gateway?.index ?? 0] = report
+    else this.board.shards[setup.shard?.index ?? 0] = report.status
   }
 
   /** Passes a fault on when it is new, and its end. */
@@ -292,16 +287,6 @@ export class Engine {
     if (fault.isOver) this.#faults.delete(key)
     else this.#faults.set(key, fault.message)
     this.#events.onFault(fault)
-  }
-
-  #onDeath(name: string, error: Error): void {
-    const death = new EngineError(
-      (error as { code?: string }).code ?? 'THREAD_DIED',
-      `${name}: ${error.message}`,
-      error,
-    )
-    if (this.#refused !== null) this.#refused(death)
-    else this.#events.onDeath(death)
   }
 
   #sampleCpu(): void {
@@ -320,6 +305,19 @@ export class Engine {
     await this.#store.stop()
     this.#directory.close()
   }
+}
+
+/** Only what is wrong with a journal is somebody's to mend; anything else that ends a thread is ours. */
+function deathOf(name: string, error: Error & { code?: string }): EngineError {
+  if (error.code?.startsWith('JOURNAL_')) return new EngineError(error.code, error.message, error)
+  return new EngineError('THREAD_DIED', `${name}: ${error.message}`, error)
+}
+
+type RoleReport = Exclude<WorkerReport, { role: 'worker' }>
+
+interface Ports {
+  mqtt: Address | null
+  webSocket: Address | null
 }
 
 type GatewayPlan = Omit<GatewaySetup, 'clock'>

@@ -18,6 +18,8 @@ const PAUSE_MS_MIN = 500
 const PAUSE_MS_MAX = 10_000
 /** A life of this length makes the next death a first one. */
 const LONG_LIFE_MS = 60_000
+/** Refusals that another start would only repeat; others may be over when it comes, as a port that is in use. */
+const LASTING = new Set(['JOURNAL_CORRUPT', 'JOURNAL_FOREIGN'])
 
 export interface SupervisorEvents {
   /** Devices are served; again after each restart, on the same addresses. */
@@ -140,8 +142,8 @@ export class Supervisor {
   #onEnd(end: EngineEnd, lifeMs: number): void {
     if (end.kind === 'stopped') this.#ended.resolve(end)
     else if (this.#isStopping && !this.#isReady) this.#endStopped()
-    else if (this.#isStopping || (end.kind === 'refused' && !this.#wasReady) || !this.#isRestarting)
-      this.#ended.resolve(end)
+    else if (this.#isStopping || !this.#isRestarting) this.#ended.resolve(end)
+    else if (end.kind === 'refused' && (!this.#wasReady || LASTING.has(end.code))) this.#ended.resolve(end)
     else this.#startLater(end.message, lifeMs)
   }
 

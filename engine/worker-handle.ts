@@ -15,6 +15,7 @@ export class WorkerHandle {
   #worker: Worker
   #waiting = new Map<WorkerRequest['kind'], (isDone: boolean) => void>()
   #isStopping = false
+  #hasExited = false
   #exited: Promise<void>
 
   constructor(name: string, setup: WorkerSetup, transfer: TransferListItem[], events: WorkerEvents) {
@@ -34,6 +35,7 @@ export class WorkerHandle {
     })
     this.#exited = new Promise((resolve) => {
       this.#worker.on('exit', (code) => {
+        this.#hasExited = true
         for (const request of this.#waiting.keys()) this.#settle(request, false)
         if (!this.#isStopping) events.onDeath(cause ?? new Error(`${name} ended with code ${code}`))
         resolve()
@@ -41,8 +43,9 @@ export class WorkerHandle {
     })
   }
 
-  /** Resolves with what the thread answers; false when it died. */
+  /** Resolves with what the thread answers; false when it has died, or dies before it does. */
   request(request: WorkerRequest): Promise<boolean> {
+    if (this.#hasExited) return Promise.resolve(false)
     return new Promise((resolve) => {
       this.#waiting.set(request.kind, resolve)
       this.#worker.postMessage(request)

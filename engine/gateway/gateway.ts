@@ -123,13 +123,14 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     wake()
   }
 
-  listen().catch((error: Error & { code?: string }) => {
+  const listened = listen().catch((error: Error & { code?: string }) => {
     report({ kind: 'fault', code: error.code ?? 'LISTEN', message: error.message })
   })
 
   async function stop(): Promise<void> {
     if (isStopped) return
     isStopped = true
+    await listened // a door that opens after it was closed would keep the thread alive
     clearInterval(stepTimer)
     clearInterval(statusTimer)
     gateway.endAll()

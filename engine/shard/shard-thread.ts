@@ -6,8 +6,10 @@ import { systemClock } from '../../base/clock.ts'
 import { Prng } from '../../base/prng.ts'
 import type { BatchConfig, StreamConfig, WindowConfig } from '../config.ts'
 import { durationMs } from '../config-check.ts'
+import { EngineError } from '../engine-error.ts'
 import { NodeDisk } from '../journal/disk.ts'
 import { Journal } from '../journal/journal.ts'
+import { JournalError } from '../journal/segment-recovery.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { RingConsumer } from '../ring/ring.ts'
 import { connectStore, type StoreAddress } from '../store/target.ts'
@@ -61,6 +63,8 @@ export interface ShardStatus {
 }
 
 export type ShardReport =
+  /** The journal is open. */
+  | { kind: 'ready' }
   | { kind: 'status'; status: ShardStatus }
   | { kind: 'fault'; code: string; message: string; isOver: boolean }
 
@@ -71,8 +75,36 @@ export interface ShardControl {
   stop(): Promise<void>
 }
 
-/** Throws JournalError. */
+/** Reports `ready`. Throws EngineError when the journal's files can't be gone on with. */
 export function startShard(setup: ShardSetup, report: (message: ShardReport) => void): ShardControl {
+  try {
+    const control = openShard(setup, report)
+    report({ kind: 'ready' })
+    return control
+  } catch (error) {
+    throw openingError(setup.journalPath, error as NodeJS.ErrnoException)
+  }
+}
+
+/** Ours are left as they are: they are no fault of the files. */
+function openingError(path: string, error: NodeJS.ErrnoException): Error {
+  if (error instanceof JournalError) {
+    const advice = 'restore it from a copy, or begin anew with another --data DIR'
+    return new EngineError(
+      error.code,
+      `the journal in ${path} can't be read: ${error.message}; ${advice}`,
+      error,
+    )
+  }
+  if (error.syscall === undefined) return error
+  return new EngineError(
+    'JOURNAL_UNUSABLE',
+    `the journal in ${path} can't be opened: ${error.message}`,
+    error,
+  )
+}
+
+function openShard(setup: ShardSetup, report: (message: ShardReport) => void): ShardControl {
   const bell = new Doorbell(setup.bell)
   const rings = setup.rings.map((memory) => new RingConsumer(memory))
   const target = connectStore(setup.store)
