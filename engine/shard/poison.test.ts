@@ -11,9 +11,9 @@ import {
   writeMessageRecord,
 } from '../../codecs/journal/record.ts'
 import { Journal } from '../journal/journal.ts'
-import { SimDisk } from '../simulation/sim-disk.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { createRing, RingConsumer, RingProducer } from '../ring/ring.ts'
+import { SimDisk } from '../simulation/sim-disk.ts'
 import { Pipeline } from './pipeline.ts'
 import { Shard } from './shard.ts'
 
