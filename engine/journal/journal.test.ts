@@ -190,6 +190,29 @@ test('after a failed sync the batch is written again elsewhere, at the same posi
   expect(readNumbers(again)).toEqual([0, 1, 2])
 })
 
+test('a batch that only the page cache has, after a failed sync and a death, is on the disk after the next start', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const disk = new SimDisk()
+    disk.isCacheKept = true
+    const journal = new Journal(disk, SETTINGS)
+    append(journal, [record(0, 2000)])
+    await sync(journal)
+    append(journal, [record(1, 2000)])
+    disk.syncFault = new Error('EIO')
+    await expect(sync(journal)).rejects.toThrow('EIO')
+    disk.syncFault = null
+    disk.kill()
+    const found = new Journal(disk, SETTINGS)
+    expect(readNumbers(found)).toEqual([0, 1])
+    append(found, [record(2, 2000)])
+    await sync(found)
+    disk.crash(new Prng(seed))
+    const last = new Journal(disk, SETTINGS)
+    expect(last.damages, `seed ${seed}`).toEqual([])
+    expect(readNumbers(last), `seed ${seed}`).toEqual([0, 1, 2])
+  }
+})
+
 test('files of segments are allocated beforehand and used again, and old bytes in them mean nothing', async () => {
   const disk = new SimDisk()
   const journal = new Journal(disk, SETTINGS)

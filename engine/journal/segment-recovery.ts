@@ -127,12 +127,14 @@ class SegmentScan {
   #recovery: Recovery
   #marks: Map<number, RecoveredMark>
   #reader = new BatchReader()
+  #lastPosition: number
 
   constructor(disk: JournalDisk, segment: Segment, recovery: Recovery, marks: Map<number, RecoveredMark>) {
     this.#disk = disk
     this.#segment = segment
     this.#recovery = recovery
     this.#marks = marks
+    this.#lastPosition = segment.startPosition
   }
 
   /** Walks to `limit`, where the next segment begins, or to the journal's end. */
@@ -143,10 +145,24 @@ class SegmentScan {
       if (place === null) break
       this.#take(place)
     }
-    if (limit === null) segment.file.syncNow() // its last batches may have been written and never synced
+    if (limit === null) this.#makeDurable()
+  }
+
+  /**
+   * The journal's last batch may never have been synced; and where a sync failed, the page cache still shows it, while the
+   * disk does not have it and takes it for clean. So it is written once more.
+   */
+  #makeDurable(): void {
+    const segment = this.#segment
+    const offset = fileOffset(segment, this.#lastPosition)
+    const bytes = new Uint8Array(segment.endPosition - this.#lastPosition)
+    segment.file.read(bytes, offset)
+    segment.file.write([bytes], offset)
+    segment.file.syncNow()
   }
 
   #take(place: BatchPlace): void {
+    this.#lastPosition = place.header.position
     this.#segment.endPosition = place.endPosition
     this.#recovery.lastTimeMs = place.header.timeMs
     if ((place.header.flags & BatchFlag.HAS_CONTROL) === 0) return
