@@ -6,27 +6,18 @@
  * ended; a journal segment goes when neither an open batch nor the two newest snapshots need it.
  */
 import { assert } from '../../base/assert.ts'
-import {
-  CONTROL_SIZE_BYTES,
-  MARK_SIZE_BYTES,
-  type Mark,
-  type Split,
-  splitSize,
-  writeControl,
-  writeMark,
-  writeSplit,
-} from '../../codecs/journal/control.ts'
-import { RecordKind, RecordViews } from '../../codecs/journal/record.ts'
+import { CONTROL_SIZE_BYTES, writeControl } from '../../codecs/journal/control.ts'
+import { alignRecord, RecordKind, RecordViews } from '../../codecs/journal/record.ts'
 import { StateWriter } from '../../codecs/state.ts'
 import type { BatchConfig } from '../config.ts'
 import { type BatchPlace, BatchReader } from '../journal/batch-reader.ts'
 import type { Journal } from '../journal/journal.ts'
 import { JournalError, type RecoveredMark } from '../journal/segment-recovery.ts'
 import type { RestoredSnapshot, Snapshots } from '../journal/snapshots.ts'
-import type { BatchPart, SealedBatch } from '../sink/sealed-batch.ts'
+import type { SealedBatch } from '../sink/sealed-batch.ts'
 import type { Sink } from '../sink/sink.ts'
-import { applySplit, nextSplit } from '../sink/split.ts'
 import type { Taken } from './journal-intake.ts'
+import { OpenBatches } from './open-batches.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { ProgressNote } from './progress-note.ts'
 
@@ -55,28 +46,14 @@ export interface FollowerParts {
   report(fault: { code: string; message: string; isOver?: boolean }): void
 }
 
-/** A batch until the journal durably knows that ClickHouse has it. */
-interface OpenBatch {
-  mark: Mark
-  /** Where it begins. */
-  startPosition: number
-  batch: SealedBatch | null
-  /** `closing`: its confirmation is appended. */
-  state: 'sealed' | 'appended' | 'sent' | 'confirmed' | 'closing'
-}
-
 export class JournalFollower {
-  rowsStored = 0
+  readonly batches: OpenBatches
   #parts: FollowerParts
   #reader = new BatchReader()
-  #open: OpenBatch[] = []
-  /** The last batch that ended, and the last one whose confirmation is durable. */
+  /** The last batch that ended. */
   #mark: number
-  #confirmedMark: number
   #control = new RecordViews(new ArrayBuffer(1 << 12))
   #gapMs: number
-  /** Steps towards a refused row: written down, then taken. */
-  #splits: { split: Split; isAppended: boolean }[] = []
   /** The record to skip: being written down, nothing is processed until that is durable. */
   #skip: number | null = null
   #processed: number
@@ -91,7 +68,8 @@ export class JournalFollower {
     const { journal, pipeline, note } = parts
     const snapshot = parts.snapshots.restore(journal.confirmedMark, journal.appendPosition)
     this.#mark = snapshot?.mark ?? 0
-    this.#confirmedMark = snapshot?.confirmedMark ?? journal.confirmedMark
+    const confirmedMark = snapshot?.confirmedMark ?? journal.confirmedMark
+    this.batches = new OpenBatches(parts.sink, parts.shard, confirmedMark)
     this.#processed = this.#restore(snapshot)
     this.#sealed = this.#processed
     this.#snapshotAt = this.#processed
@@ -108,15 +86,14 @@ export class JournalFollower {
 
   /** Bytes journalled and not yet known to be in ClickHouse. */
   get backlogSizeBytes(): number {
-    const oldest = this.#open.find(({ state }) => state !== 'confirmed' && state !== 'closing')
-    return this.#parts.journal.appendPosition - (oldest?.startPosition ?? this.#sealed)
+    return this.#parts.journal.appendPosition - (this.batches.unconfirmedStart ?? this.#sealed)
   }
 
   /** Everything taken is in ClickHouse, windows included, and the journal knows it. */
   get isDrained(): boolean {
     const { pipeline } = this.#parts
     const isEmpty = pipeline.rowCount === 0 && pipeline.windows.stats.openPanes === 0
-    return this.#isLive && isEmpty && this.#open.length === 0
+    return this.#isLive && isEmpty && this.batches.isEmpty
   }
 
   /** Whether time has to be written down though nothing else is: windows wait for it. */
@@ -130,31 +107,20 @@ export class JournalFollower {
 
   /** The control records that are to be appended with the next batch. Valid until the next call. */
   encodeControl(): Uint8Array {
-    const splits = this.#splits.filter(({ isAppended }) => !isAppended)
-    const splitsSize = splits.reduce((sum, { split }) => sum + splitSize(split), 0)
-    const sizeMax = this.#open.length * MARK_SIZE_BYTES + 2 * CONTROL_SIZE_BYTES + splitsSize
+    const sizeMax = this.batches.controlSizeBytesMax + 2 * CONTROL_SIZE_BYTES
     if (sizeMax > this.#control.bytes.length) this.#control = new RecordViews(new ArrayBuffer(sizeMax * 2))
     const views = this.#control
     let offset = 0
     if (this.#gapMs > 0) offset = writeControl(views, offset, RecordKind.GAP, this.#gapMs)
     if (this.#skip !== null) offset = writeControl(views, offset, RecordKind.SKIP, this.#skip)
-    for (const { mark, state } of this.#open) {
-      if (state === 'sealed') offset = writeMark(views, offset, mark)
-      else if (state === 'confirmed')
-        offset = writeControl(views, offset, RecordKind.CONFIRMATION, mark.number)
-    }
-    for (const { split } of splits) offset = writeSplit(views, offset, split)
+    offset = this.batches.encode(views, offset)
     return views.bytes.subarray(0, offset)
   }
 
   /** A batch was appended at `position`: the control records, then what was taken. Live, it is processed at once. */
   onAppended(position: number, control: Uint8Array, taken: readonly Taken[], nowMs: number): void {
     this.#gapMs = 0
-    for (const step of this.#splits) step.isAppended = true
-    for (const open of this.#open) {
-      if (open.state === 'sealed') open.state = 'appended'
-      else if (open.state === 'confirmed') open.state = 'closing'
-    }
+    this.batches.onAppended()
     if (!this.#isLive) return
     const { pipeline, journal, snapshots, note } = this.#parts
     const isBlocked = this.#isBatchFull() && this.#isSinkFull()
@@ -178,30 +144,14 @@ export class JournalFollower {
     if (pipeline.rowCount === 0) this.#sealed = this.#processed
   }
 
-  /** The last append is durable: batches whose marks it held may leave, those whose confirmations it held are done. */
+  /** The last append is durable. */
   onDurable(): void {
     if (this.#skip !== null) {
       this.#parts.pipeline.skips.add(this.#skip)
       this.#skip = null
     }
-    while (this.#splits[0]?.isAppended) this.#takeSplit(this.#splits.splice(0, 1)[0].split)
-    this.#send()
-    while (this.#open[0]?.state === 'closing') this.#confirmedMark = this.#open.splice(0, 1)[0].mark.number
+    this.batches.onDurable()
     this.#release()
-  }
-
-  /** ClickHouse refuses a row of the part: nearer to it by one step, once that is written down. */
-  onRefused(batch: SealedBatch, part: BatchPart, exceptionCode: number): void {
-    this.#splits.push({ split: nextSplit(batch, part, exceptionCode), isAppended: false })
-    this.#parts.wake()
-  }
-
-  onConfirmed(batch: SealedBatch): void {
-    const open = this.#open.find(({ state }) => state === 'sent')
-    assert(open?.batch === batch, 'confirmations come in the order of the marks')
-    open.state = 'confirmed'
-    open.batch = null
-    this.rowsStored += batch.rowCount
   }
 
   /** Does what can be done now. */
@@ -220,7 +170,7 @@ export class JournalFollower {
         this.#release()
         resolve()
       }
-      snapshots.begin(this.#processed, this.#mark, this.#confirmedMark, this.#gatherState())
+      snapshots.begin(this.#processed, this.#mark, this.batches.confirmedMark, this.#gatherState())
       while (snapshots.isCopying) snapshots.continue(copied)
     })
   }
@@ -291,7 +241,7 @@ export class JournalFollower {
     const { pipeline, note } = this.#parts
     const { views } = this.#reader
     for (let start = recordsStart; start < recordsEnd; ) {
-      const end = start + ((views.u32[start >>> 2] + 7) & ~7)
+      const end = start + alignRecord(views.u32[start >>> 2])
       note.begin(this.#processed + start)
       pipeline.process(views, start, end, this.#processed + start)
       start = end
@@ -313,50 +263,26 @@ export class JournalFollower {
 
   /** Ends a batch where processing stands. */
   #seal(isFlush: boolean): void {
-    const { journal, pipeline } = this.#parts
+    const { journal, pipeline, blocks } = this.#parts
     if (isFlush) pipeline.flush()
     if (pipeline.rowCount > 0) {
-      this.#openBatch({ number: journal.nextMark++, position: this.#processed, isFlush }, 'sealed')
+      this.#mark = journal.nextMark++
+      const mark = { number: this.#mark, position: this.#processed, isFlush }
+      this.batches.add(mark, this.#sealed, blocks.build(pipeline, mark.number))
     }
     this.#endRows()
   }
 
   /** Ends a batch where one ended before the restart: with its old mark, or not at all if ClickHouse has it. */
   #sealRecovered(mark: RecoveredMark): void {
-    const { pipeline } = this.#parts
+    const { journal, pipeline, blocks } = this.#parts
     if (mark.isFlush) pipeline.flush()
+    this.#mark = mark.number
     if (!mark.isConfirmed && pipeline.rowCount > 0) {
-      const batch = this.#openBatch(mark, 'appended')
-      for (const split of this.#parts.journal.recoveredSplits) {
-        if (split.mark === mark.number) applySplit(batch, split, this.#parts.shard, mark.position)
-      }
-      this.#send()
+      const batch = blocks.build(pipeline, mark.number)
+      this.batches.addRecovered(mark, this.#sealed, batch, journal.recoveredSplits)
     }
-    this.#mark = mark.number
     this.#endRows()
-  }
-
-  #takeSplit(split: Split): void {
-    const open = this.#open.find(({ mark }) => mark.number === split.mark)
-    assert(open !== undefined && open.batch !== null, 'a batch that is split is open')
-    applySplit(open.batch, split, this.#parts.shard, open.mark.position)
-    this.#parts.sink.resume()
-  }
-
-  #send(): void {
-    for (const open of this.#open) {
-      if (open.state !== 'appended' || open.batch === null) continue
-      open.state = 'sent'
-      this.#parts.sink.send(open.batch)
-    }
-  }
-
-  #openBatch(mark: Mark, state: OpenBatch['state']): SealedBatch {
-    const { pipeline, blocks } = this.#parts
-    const batch = blocks.build(pipeline, mark.number)
-    this.#open.push({ mark, startPosition: this.#sealed, batch, state })
-    this.#mark = mark.number
-    return batch
   }
 
   /** The rows are gone: state is all there is, and may be saved. */
@@ -372,7 +298,7 @@ export class JournalFollower {
     if (snapshots.isBusy || this.#processed - this.#snapshotAt < snapshotIntervalBytes) return
     this.#snapshotAt = this.#processed
     try {
-      snapshots.begin(this.#processed, this.#mark, this.#confirmedMark, this.#gatherState())
+      snapshots.begin(this.#processed, this.#mark, this.batches.confirmedMark, this.#gatherState())
       this.#copySnapshot()
     } catch (error) {
       this.#onSnapshotFault(error as Error)
@@ -411,7 +337,7 @@ export class JournalFollower {
   /** Gives up what no start will need. */
   #release(): void {
     const { journal, snapshots } = this.#parts
-    journal.releaseBefore(snapshots.releaseBefore(this.#open[0]?.startPosition ?? this.#sealed))
+    journal.releaseBefore(snapshots.releaseBefore(this.batches.openStart ?? this.#sealed))
   }
 
   #isBatchFull(): boolean {
@@ -420,13 +346,7 @@ export class JournalFollower {
   }
 
   #isSinkFull(): boolean {
-    return this.#openCount() >= OPEN_BATCH_COUNT_MAX
-  }
-
-  #openCount(): number {
-    let count = 0
-    for (const { batch } of this.#open) if (batch !== null) count++
-    return count
+    return this.batches.unconfirmedCount >= OPEN_BATCH_COUNT_MAX
   }
 
   #noteRows(nowMs: number): void {

@@ -168,7 +168,7 @@ function openShard(setup: ShardSetup, report: (message: ShardReport) => void): S
       readings: pipeline.readingCount,
       deadLetters: pipeline.deadLetterCount,
       duplicates: pipeline.duplicateCount,
-      rowsStored: shard.follower.rowsStored,
+      rowsStored: shard.follower.batches.rowsStored,
       devices: pipeline.devices.count,
       series: pipeline.series.count,
       windowsOpen: stats.openPanes,

@@ -37,11 +37,12 @@ export class Shard {
     const { journal, disk, owner, clock, wake, report } = parts
     this.#note = new ProgressNote(disk)
     this.sink = new Sink(parts.sink, {
-      onConfirmed: (batch) => this.follower.onConfirmed(batch),
+      onConfirmed: (batch) => this.follower.batches.onConfirmed(batch),
       onRefused: (batch, part, { exceptionCode, message }) => {
         if (part.rowCount === 1)
           report({ code: 'ROW_REFUSED', message: `a row becomes a dead letter: ${message}` })
-        this.follower.onRefused(batch, part, exceptionCode)
+        this.follower.batches.onRefused(batch, part, exceptionCode)
+        wake()
       },
       onTrouble: (error) => report({ code: 'STORE_REFUSES', message: error.message }),
       onRecovered: () => report({ code: 'STORE_REFUSES', message: 'inserts work again', isOver: true }),
