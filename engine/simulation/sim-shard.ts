@@ -98,7 +98,7 @@ export class SimShard extends SimThread {
   }
 
   #onSealed(rowCount: number): void {
-    const { rowsStored } = this.shard.follower
+    const { rowsStored } = this.shard.follower.batches
     while (this.#open.length > 0 && this.#rowsConfirmed < rowsStored)
       this.#rowsConfirmed += this.#open.shift() ?? 0
     this.#open.push(rowCount)
