@@ -185,7 +185,7 @@ test('a ClickHouse server that is away is said once, readings wait in the journa
   const faults = engine.events.filter(({ event }) => event === 'fault')
   expect(faults[0]).toMatchObject({
     code: 'STORE_AWAY',
-    message: expect.stringMatching(/journalled until it comes back/),
+    message: expect.stringMatching(/journalled until it takes them/),
   })
   const store = spawn(process.execPath, [
     CLI,

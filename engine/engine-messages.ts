@@ -1,17 +1,12 @@
 /** What passes between the supervisor and the engine's process. */
 import type { EngineAddresses, EngineOptions } from './engine.ts'
+import type { Fault } from './fault-log.ts'
 import type { EngineStatus } from './status.ts'
 
 /** An engine to be started; its process reads the config file itself. */
 export type EngineLaunch = Omit<EngineOptions, 'config'> & { configFile: string | null }
 
 export type EngineFigures = Omit<EngineStatus, 'gateways' | 'shards'>
-
-export interface Fault {
-  code: string
-  message: string
-  isOver: boolean
-}
 
 /** One `start`, then at most one `stop`, which drains. */
 export type EngineRequest = { kind: 'start'; launch: EngineLaunch } | { kind: 'stop' }

@@ -9,6 +9,7 @@ import type { MillraceConfig } from './config.ts'
 import { DataDirectory, type Identity } from './directory.ts'
 import { EngineError } from './engine-error.ts'
 import type { WorkerReport, WorkerSetup } from './engine-worker.ts'
+import { type Fault, FaultLog } from './fault-log.ts'
 import type { GatewaySetup } from './gateway/gateway.ts'
 import { HttpServer } from './http/http-server.ts'
 import { Doorbell } from './ring/doorbell.ts'
@@ -23,6 +24,10 @@ const SEGMENT_SIZE_BYTES_MIN = 4 << 20
 const SEGMENT_SIZE_BYTES_MAX = 64 << 20
 const STATUS_INTERVAL_MS = 1000
 const DRAIN_TIMEOUT_MS = 30_000
+/** While one of these lasts nothing is acknowledged. */
+const JOURNAL_FAULTS = ['JOURNAL_WRITE', 'JOURNAL_SYNC']
+/** While one of these lasts no rows are stored. */
+const STORE_FAULTS = ['STORE_DIED', 'STORE_AWAY', 'STORE_REFUSES']
 /** Connections of this life of the engine are not those of another one: a redelivered message tells them apart. */
 const CONNECTION_EPOCH = randomInt(2 ** 20)
 
@@ -53,7 +58,7 @@ export interface EngineAddresses {
 }
 
 export interface EngineEvents {
-  onFault(fault: { code: string; message: string; isOver: boolean }): void
+  onFault(fault: Fault): void
   /** The engine can't go on; the process must end and start again. */
   onDeath(error: Error): void
 }
@@ -67,7 +72,7 @@ export class Engine {
   #store: StoreKeeper
   #workers: WorkerHandle[] = []
   #http: HttpServer | null = null
-  #faults = new Map<string, string>()
+  #faults = new FaultLog()
   #sampling: NodeJS.Timeout | undefined
   #isStopping = false
 
@@ -109,7 +114,13 @@ export class Engine {
   unreadyReason(): string | null {
     if (this.#isStopping) return 'stopping'
     if (this.#http === null) return 'starting'
-    return this.board.summary().isJournalFull ? 'the journal is full: ClickHouse takes no rows' : null
+    const brokenJournal = this.#faults.messageOf(JOURNAL_FAULTS)
+    if (brokenJournal !== null) return brokenJournal
+    if (!this.board.summary().isJournalFull) return null
+    const absence = this.#faults.messageOf(STORE_FAULTS)
+    const cause =
+      absence === null ? 'ClickHouse takes rows too slowly' : `ClickHouse takes no rows (${absence})`
+    return `the journal is full: ${cause}`
   }
 
   async #start(): Promise<void> {
@@ -126,7 +137,10 @@ export class Engine {
       board: this.board,
       unreadyReason: () => this.unreadyReason(),
     })
-    this.#sampling = setInterval(() => this.#sampleCpu(), STATUS_INTERVAL_MS)
+    this.#sampling = setInterval(() => {
+      this.#sampleCpu()
+      for (const fault of this.#faults.due(performance.now())) this.#events.onFault(fault)
+    }, STATUS_INTERVAL_MS)
     this.addresses = {
       mqtt: bound.mqtt ?? this.#options.mqtt,
       webSocket: bound.webSocket ?? this.#options.webSocket,
@@ -279,14 +293,9 @@ export class Engine {
     else this.board.shards[setup.shard?.index ?? 0] = report.status
   }
 
-  /** Passes a fault on when it is new, and its end. */
-  #onFault(source: string, fault: { code: string; message: string; isOver: boolean }): void {
-    const key = `${source} ${fault.code}`
-    const isKnown = this.#faults.has(key)
-    if (fault.isOver ? !isKnown : isKnown) return
-    if (fault.isOver) this.#faults.delete(key)
-    else this.#faults.set(key, fault.message)
-    this.#events.onFault(fault)
+  #onFault(source: string, fault: Fault): void {
+    const said = this.#faults.take(source, fault, performance.now())
+    if (said !== null) this.#events.onFault(said)
   }
 
   #sampleCpu(): void {

@@ -1,8 +1,11 @@
 /** The store child as the engine keeps it: what `stop` leaves behind, and what is said of a server's troubles. */
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Fault } from './engine-messages.ts'
 import { temporaryDirectory } from './engine-process.ts'
+import type { Fault } from './fault-log.ts'
+import { runStore, type StandaloneOptions } from './store/standalone.ts'
 import { StoreKeeper, type StoreKeeperSettings } from './store-keeper.ts'
 
 const cleanups: (() => unknown)[] = []
@@ -43,6 +46,28 @@ async function until(isReached: () => boolean): Promise<void> {
   while (!isReached()) await pause(5)
 }
 
+/** Takes the port as soon as it is free; resolves with what gives it back. */
+async function occupy(port: number): Promise<() => Promise<void>> {
+  for (;;) {
+    const server = createServer()
+    const isBound = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (isBound) return () => new Promise((resolve) => server.close(() => resolve()))
+    await pause(5)
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
 function pause(durationMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, durationMs))
 }
@@ -62,4 +87,50 @@ describe('a stop leaves no store behind', () => {
     expect(storePids()).toEqual([])
     expect(faults.map(({ code }) => code)).toEqual(['STORE_DIED'])
   })
+})
+
+test('a store that can not be started again is told of, with the reason, until it runs', async () => {
+  const { keeper, faults } = newKeeper()
+  await keeper.start()
+  const port = keeper.address?.port ?? 0
+  process.kill(storePids()[0], 'SIGKILL')
+  const giveBack = await occupy(port)
+  await until(() => faults.length >= 2)
+  await giveBack()
+  await until(() => faults.some(({ isOver }) => isOver))
+  expect(new Set(faults.map(({ code }) => code))).toEqual(new Set(['STORE_DIED']))
+  expect(faults[1].message).toMatch(/can't be started again: .*is in use/)
+  expect(faults.at(-1)).toEqual({ code: 'STORE_DIED', message: 'the store runs again', isOver: true })
+  expect(keeper.address?.port).toBe(port)
+})
+
+test('what a server that came late has against us is said, and when it takes readings', async () => {
+  const directory = temporaryDirectory()
+  const port = await freePort()
+  const server = { url: `http://127.0.0.1:${port}`, username: 'default', password: 'wrong' }
+  const { keeper, faults } = newKeeper({ server })
+  await keeper.start()
+  const options: StandaloneOptions = {
+    directory: join(directory.path, 'server'),
+    listen: { host: '127.0.0.1', port },
+    writable: true,
+  }
+  const serve = async (password: string) => {
+    process.env.MILLRACE_STORE_PASSWORD = password
+    const store = await runStore(options).finally(() => delete process.env.MILLRACE_STORE_PASSWORD)
+    return () => store.stop()
+  }
+  cleanups.push(directory.remove)
+  const stop = await serve('right')
+  await until(() => faults.some(({ message }) => message.includes('refuses this user')))
+  await stop()
+  cleanups.push(await serve('wrong'))
+  await until(() => faults.some(({ isOver }) => isOver))
+  const texts = new Set(faults.map(({ code, message }) => `${code}: ${message}`))
+  const suffix = 'readings are journalled until it takes them'
+  expect([...texts].slice(0, 2)).toEqual([
+    `STORE_AWAY: ${server.url} cannot be reached (ECONNREFUSED); ${suffix}`,
+    expect.stringMatching(`^STORE_AWAY: .*refuses this user.*MILLRACE_CLICKHOUSE_PASSWORD.*; ${suffix}`),
+  ])
+  expect(faults.at(-1)).toEqual({ code: 'STORE_AWAY', message: 'ClickHouse is back', isOver: true })
 })

@@ -4,6 +4,7 @@
  */
 import type { Address } from './address.ts'
 import { EngineError } from './engine-error.ts'
+import type { Fault } from './fault-log.ts'
 import { StoreStartError } from './store/errors.ts'
 import { createSchema } from './store/schema.ts'
 import { type StoreHandle, startStore } from './store/store.ts'
@@ -23,8 +24,6 @@ export interface StoreKeeperSettings {
   listen: Address
   server: ServerAddress | null
 }
-
-type Fault = { code: string; message: string; isOver: boolean }
 
 export class StoreKeeper {
   #settings: StoreKeeperSettings
@@ -59,12 +58,7 @@ export class StoreKeeper {
     } catch (error) {
       if (!(error instanceof StoreError && error.retryable))
         throw new EngineError('STORE_REFUSES', explain(error), error)
-      this.#report({
-        code: 'STORE_AWAY',
-        message: `${explain(error)}; readings are journalled until it comes back`,
-        isOver: false,
-      })
-      this.#createSchemaLater()
+      this.#createSchemaLater(error)
     }
   }
 
@@ -112,7 +106,8 @@ export class StoreKeeper {
         () => this.#report({ code: 'STORE_DIED', message: 'the store runs again', isOver: true }),
         (error: Error) => {
           if (this.#isStopping) return
-          this.#report({ code: 'STORE_RESTART', message: error.message, isOver: false })
+          const message = `the store can't be started again: ${error.message}`
+          this.#report({ code: 'STORE_DIED', message, isOver: false })
           this.#restart()
         },
       )
@@ -128,12 +123,15 @@ export class StoreKeeper {
     }
   }
 
-  #createSchemaLater(): void {
+  /** Says every time what was wrong with the last attempt: it may be something else by now. */
+  #createSchemaLater(error: unknown): void {
+    const message = `${explain(error)}; readings are journalled until it takes them`
+    this.#report({ code: 'STORE_AWAY', message, isOver: false })
     this.#retry = setTimeout(() => {
       this.#createSchema().then(
         () => this.#report({ code: 'STORE_AWAY', message: 'ClickHouse is back', isOver: true }),
-        () => {
-          if (!this.#isStopping) this.#createSchemaLater()
+        (failure: unknown) => {
+          if (!this.#isStopping) this.#createSchemaLater(failure)
         },
       )
     }, SCHEMA_RETRY_MS)

@@ -11,8 +11,8 @@ import type {
   EngineLaunch,
   EngineReport,
   EngineRequest,
-  Fault,
 } from './engine-messages.ts'
+import type { Fault } from './fault-log.ts'
 
 const PAUSE_MS_MIN = 500
 const PAUSE_MS_MAX = 10_000

@@ -1,7 +1,8 @@
 /** What `millrace start` prints: lines for people, or with --json an event a line. */
 import { formatAddress } from '../address.ts'
 import type { EngineAddresses } from '../engine.ts'
-import type { EngineFigures, Fault } from '../engine-messages.ts'
+import type { EngineFigures } from '../engine-messages.ts'
+import type { Fault } from '../fault-log.ts'
 import type { CommandIo } from './command.ts'
 
 export interface StartConsole {

@@ -42,6 +42,7 @@ export class JournalIntake {
   #firstRing = 0
   #retryAtMs = 0
   #trouble = ''
+  #troubleMessage = ''
   #mustRoll = false
   #mustRewrite = false
 
@@ -151,15 +152,17 @@ export class JournalIntake {
 
   #onTrouble(code: string, error: Error, nowMs: number): void {
     this.#retryAtMs = nowMs === 0 ? 0 : nowMs + RETRY_INTERVAL_MS
-    if (this.#trouble === code) return
-    this.#trouble = code
     const doing = code === 'JOURNAL_WRITE' ? 'written' : 'synced'
     const message = `the journal can't be ${doing} (${error.message}); nothing is acknowledged until it can`
+    if (message === this.#troubleMessage) return
+    this.#trouble = code
+    this.#troubleMessage = message
     this.#parts.report({ code, message })
   }
 
   #endTrouble(message: string): void {
     this.#parts.report({ code: this.#trouble, message, isOver: true })
     this.#trouble = ''
+    this.#troubleMessage = ''
   }
 }

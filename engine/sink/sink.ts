@@ -26,7 +26,7 @@ export interface SinkEvents {
    * `resume`.
    */
   onRefused(batch: SealedBatch, part: BatchPart, error: StoreError): void
-  /** ClickHouse does not take an insert; said once until one succeeds. */
+  /** ClickHouse does not take an insert; said when that begins, and when the reason is another one. */
   onTrouble(error: Error): void
   onRecovered(): void
   /** Something changed: step the sink's owner. */
@@ -43,6 +43,7 @@ export class Sink {
   #isInserting = false
   #isHeld = false
   #pauseMs = 0
+  #trouble: string | null = null
   #retryAtMs = 0
 
   constructor(settings: SinkSettings, events: SinkEvents) {
@@ -84,6 +85,7 @@ export class Sink {
     if (this.#pauseMs > 0) {
       this.#pauseMs = 0
       this.#retryAtMs = 0
+      this.#trouble = null
       this.#events.onRecovered()
     }
     this.#partIndex++
@@ -103,7 +105,8 @@ export class Sink {
       return
     }
     this.retryCount++
-    if (this.#pauseMs === 0) this.#events.onTrouble(error)
+    if (error.message !== this.#trouble) this.#events.onTrouble(error)
+    this.#trouble = error.message
     this.#pauseMs = Math.min(PAUSE_MS_MAX, Math.max(PAUSE_MS_MIN, this.#pauseMs * 2))
     this.#retryAtMs = this.#settings.clock.nowMs() + this.#pauseMs * (0.5 + this.#settings.prng.unit() / 2)
     this.#events.wake()
