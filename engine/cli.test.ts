@@ -150,6 +150,23 @@ test('a killed engine comes back with another number of shards and another confi
   expect(await third.stop()).toBe(0)
 }, 90_000)
 
+test.each([
+  ['0.0.0.0:0', '', 1],
+  ['0.0.0.0:0', 'secret', 0],
+  ['127.0.0.1:0', '', 0],
+])('SQL on %s with the password %j: %i warning', async (store, password, count) => {
+  const env = { MILLRACE_STORE_PASSWORD: password }
+  const engine = await EngineProcess.start(['--data', newDirectory(), '--store', store], env)
+  cleanups.push(() => engine.stop())
+  const warnings = engine.events.filter(({ event }) => event === 'warning')
+  expect(warnings).toHaveLength(count)
+  for (const { message } of warnings)
+    expect(message).toMatch(/^--store 0\.0\.0\.0:0 lets everybody .*MILLRACE_STORE_PASSWORD/)
+  const port = engine.addresses.store.split(':').at(-1)
+  const { status } = await fetch(`http://127.0.0.1:${port}/?query=SELECT+1`)
+  expect(status === 200).toBe(password === '')
+})
+
 /** Where nobody listens. */
 async function freeAddress(): Promise<string> {
   const address = await occupy()

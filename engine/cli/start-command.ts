@@ -5,7 +5,7 @@ import { EngineError } from '../engine-error.ts'
 import { type Outcome, Supervisor } from '../supervisor.ts'
 import { type CommandIo, readOptions, UsageError } from './command.ts'
 import { createConsole, type StartConsole } from './start-console.ts'
-import { START_OPTIONS, startOptions } from './start-options.ts'
+import { START_OPTIONS, startOptions, startWarnings } from './start-options.ts'
 
 const HELP = `millrace start [config.ts]: runs the engine
 
@@ -25,7 +25,8 @@ const HELP = `millrace start [config.ts]: runs the engine
   --demo, --no-demo      connect a demo fleet, or not
   --json                 events as JSON, one a line
 
-MILLRACE_STORE_HOSTS (comma separated) names further hosts by which the SQL port may be called.
+MILLRACE_STORE_HOSTS (comma separated) names further hosts by which the SQL port may be called;
+MILLRACE_STORE_PASSWORD is asked of those who call it.
 SIGINT and SIGTERM drain: what was acknowledged is in ClickHouse before the engine ends.
 `
 
@@ -56,6 +57,7 @@ export async function startCommand(
   let supervisor: Supervisor
   try {
     const launch = startOptions(values, positionals[0], io.env)
+    for (const warning of startWarnings(launch, io.env)) terminal.warning(warning)
     supervisor = new Supervisor(
       { launch, isRestarting: !values['no-restart'] },
       {

@@ -68,6 +68,12 @@ describe('text', () => {
   })
 })
 
+test('a warning is a line on stderr', () => {
+  const { terminal, written } = capture()
+  terminal.warning('the door is open')
+  expect(written()).toEqual({ stdout: '', stderr: 'millrace: warning: the door is open\n' })
+})
+
 test('JSON: an event a line, with the process the user started and the engine behind it', () => {
   const { terminal, written } = capture({ isJson: true })
   terminal.ready(addresses, 7)

@@ -11,6 +11,7 @@ export interface StartConsole {
   status(figures: EngineFigures): void
   replaying(doneBytes: number, totalBytes: number): void
   fault(fault: Fault): void
+  warning(message: string): void
   stopping(): void
   stopped(rowsStored: number, isDrained: boolean): void
 }
@@ -45,6 +46,10 @@ class JsonConsole implements StartConsole {
 
   fault({ code, message, isOver }: Fault): void {
     this.#emit({ event: 'fault', code, message, isOver })
+  }
+
+  warning(message: string): void {
+    this.#emit({ event: 'warning', message })
   }
 
   stopping(): void {}
@@ -117,6 +122,11 @@ class TextConsole implements StartConsole {
   fault({ message, isOver }: Fault): void {
     this.#endLine()
     this.#io.stderr.write(`millrace: ${isOver ? 'over: ' : ''}${message}\n`)
+  }
+
+  warning(message: string): void {
+    this.#endLine()
+    this.#io.stderr.write(`millrace: warning: ${message}\n`)
   }
 
   stopping(): void {

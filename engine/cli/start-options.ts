@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { formatAddress, isLoopback } from '../address.ts'
 import { EngineError } from '../engine-error.ts'
 import type { EngineLaunch } from '../engine-messages.ts'
+import { PASSWORD_VARIABLE as STORE_PASSWORD } from '../store/child-messages.ts'
 import type { ServerAddress } from '../store-keeper.ts'
 import { addressOption, countOption, type readOptions, sizeOption, UsageError } from './command.ts'
 
@@ -65,6 +66,16 @@ export function startOptions(
     )
   }
   return launch
+}
+
+/** What somebody should know of the engine that is being started. */
+export function startWarnings({ server, store }: EngineLaunch, env: NodeJS.ProcessEnv): string[] {
+  const isEveryones = server === null && !isLoopback(store.host) && !env[STORE_PASSWORD]
+  if (!isEveryones) return []
+  const where = `--store ${formatAddress(store)}`
+  return [
+    `${where} lets everybody who reaches it read all tables by SQL: set ${STORE_PASSWORD}, or use 127.0.0.1`,
+  ]
 }
 
 function serverAddress(url: string, env: NodeJS.ProcessEnv): ServerAddress {
