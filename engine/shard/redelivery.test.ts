@@ -15,34 +15,63 @@ function copyOf(redelivery: Redelivery, inFlightMax: number): Redelivery {
   return copy
 }
 
-test('a duplicate is what the same identifier and payload was on an earlier connection, within the last in flight', () => {
+/** Connection `count` of a life of the engine. */
+const numbered = (life: number, count: number) => life * 2 ** 32 + count
+
+test('a duplicate is what the same identifier and payload was on another connection, within the last in flight', () => {
   for (let seed = 1; seed <= 40; seed++) {
     const prng = new Prng(seed)
-    const inFlightMax = 64 * prng.between(1, 4)
+    const inFlightMax = prng.between(1, 200)
     let redelivery = new Redelivery(inFlightMax)
     const entries = new Map<number, { id: number; hash: number; connection: number }[]>()
     const connections = new Map<number, number>()
+    const used = new Set<number>()
+    let life = prng.between(1, 1000)
     for (let step = 0; step < 4000; step++) {
       const client = prng.between(0, 5)
-      if (prng.unit() < 0.01) connections.set(client, prng.u32())
+      if (prng.unit() < 0.01) connections.set(client, numbered(life, step + 10))
+      if (prng.unit() < 0.001) life = prng.between(1, 1000)
       if (prng.unit() < 0.001) redelivery = copyOf(redelivery, inFlightMax)
-      const connection = connections.get(client) ?? 1
+      const present = connections.get(client) ?? 1
+      const isStraggler = prng.unit() < 0.03 && present > 1 && used.has(present)
+      const connection = isStraggler ? present - prng.between(1, 9) : present
+      used.add(connection)
       const id = prng.between(1, 40)
-      const hash = prng.between(0, 3)
+      const hash = prng.between(0, 3) << 7
       const isDup = prng.unit() < 0.5
       const mine = entries.get(client) ?? []
       entries.set(client, mine)
       const newest = mine.findLast((entry) => entry.id === id)
       const age = newest === undefined ? 0 : mine.length - mine.lastIndexOf(newest)
-      const isMatch =
-        isDup && newest !== undefined && newest.connection !== connection && newest.hash === hash
+      const isOther = isStraggler || (isDup && newest?.connection !== connection)
+      const isMatch = newest !== undefined && isOther && newest.hash === hash
       const found = redelivery.isDuplicatePublish(client, connection, id, isDup, hash)
-      // Whole blocks of 64 are forgotten: between the bound less one block and the bound, either is right.
-      if (age <= inFlightMax - 64) expect(found, `seed ${seed}, step ${step}`).toBe(isMatch)
-      else if (found) expect(isMatch && age <= inFlightMax, `seed ${seed}, step ${step}`).toBe(true)
-      mine.push({ id, hash, connection })
+      // Whole blocks of 64 are forgotten, so that behind the bound either is right.
+      if (age <= inFlightMax) expect(found, `seed ${seed}, step ${step}`).toBe(isMatch)
+      else if (found) expect(isMatch && age <= inFlightMax + 128, `seed ${seed}, step ${step}`).toBe(true)
+      if (!found) mine.push({ id, hash, connection })
     }
   }
+})
+
+test('all that a client has in flight is known again, however often it tries', () => {
+  const redelivery = new Redelivery(100)
+  for (let connection = 1; connection <= 20; connection++) {
+    const sent = connection === 20 ? 100 : connection * 5
+    for (let id = 1; id <= 100 && (connection === 1 || id <= sent); id++) {
+      const isKnown = redelivery.isDuplicatePublish(1, numbered(1, connection), id, connection > 1, id << 4)
+      expect(isKnown, `connection ${connection}, identifier ${id}`).toBe(connection > 1)
+    }
+  }
+})
+
+test('a message that its own redelivery has overtaken, by way of another gateway, is the duplicate', () => {
+  const redelivery = new Redelivery(64)
+  expect(redelivery.isDuplicatePublish(1, numbered(5, 2), 1, true, 80)).toBe(false)
+  expect(redelivery.isDuplicatePublish(1, numbered(5, 1), 1, false, 80)).toBe(true)
+  expect(redelivery.isDuplicatePublish(1, numbered(5, 1), 2, false, 96)).toBe(false)
+  expect(redelivery.isDuplicatePublish(1, numbered(5, 2), 2, true, 96)).toBe(true)
+  expect(redelivery.isDuplicatePublish(1, numbered(4, 9), 1, false, 80)).toBe(false) // another life: newer, not older
 })
 
 test('equal payloads that a device sends twice both stay, and so does an identifier that was used again', () => {

@@ -2,11 +2,15 @@
  * Tells messages that a client sends again after a lost connection from new ones. Owned by the shard's thread; part of
  * its snapshot.
  *
- * For each client the last messages are kept, identifier and hash of the payload: at least the 64 newest, at most as many
- * as it may have in flight. A PUBLISH with DUP is a duplicate when the newest entry with its identifier is of an earlier
+ * For each client the last messages are kept, identifier and hash of the payload: at least as many as it may have in
+ * flight, at most 64 more. A PUBLISH with DUP is a duplicate when the newest entry with its identifier is of an earlier
  * connection and has its hash; a WebSocket frame when an earlier connection of its session sent the same `seq` and
  * payload. Two equal readings that a device sent as two messages both stay. What remains ambiguous: a client that uses
  * an identifier again for an equal payload, sets DUP, and never got the first PUBACK, has sent two and one is counted.
+ *
+ * A duplicate makes no entry, so that however often a client tries, what it has in flight is kept. Messages that came by
+ * another gateway may be overtaken by their own redelivery, while a shard takes nothing: a straggler, of an older
+ * connection than the client's present one, is a duplicate with or without DUP.
  *
  * Entries lie in blocks of 64, which a client has in a circle: the current one is filled, the next one is the oldest.
  */
@@ -15,6 +19,10 @@ import { copied } from './typed-arrays.ts'
 
 const BLOCK_ENTRIES = 64
 const BLOCK_COUNT_MIN = 64
+/** In the lowest bit of an entry's hash: it is of an older connection than its neighbours. */
+const STRAGGLER = 1
+/** Numbers of connections in one life of the engine; above them stands which life it is. */
+const LIFE_CONNECTIONS = 2 ** 32
 
 export class Redelivery {
   readonly #blocksPerClientMax: number
@@ -36,7 +44,7 @@ export class Redelivery {
 
   /** `inFlightMax`: how many unacknowledged messages a client may have; `entriesMax`: entries of all clients together. */
   constructor(inFlightMax: number, entriesMax = 1 << 24) {
-    this.#blocksPerClientMax = Math.max(1, Math.ceil(inFlightMax / BLOCK_ENTRIES))
+    this.#blocksPerClientMax = Math.ceil(inFlightMax / BLOCK_ENTRIES) + 1
     this.#blockCountMax = Math.max(1, Math.floor(entriesMax / BLOCK_ENTRIES))
   }
 
@@ -51,12 +59,15 @@ export class Redelivery {
   ): boolean {
     const client = this.#find(clientHash | 0)
     if (client < 0) return false
-    if (this.#connection[client] !== connection) {
+    const isPresent = this.#connection[client] === connection
+    const isStraggler = !isPresent && isOlder(connection, this.#connection[client])
+    if (!isPresent && !isStraggler) {
       this.#connection[client] = connection
       this.#earlierCount[client] = this.#entryCount[client]
     }
-    const isDuplicate = isDup && this.#hasEarlier(client, id, hash | 0, this.#earlierCount[client])
-    this.#push(client, id, hash | 0)
+    const earlierCount = (isStraggler ? this.#entryCount : this.#earlierCount)[client]
+    const isDuplicate = (isDup || isStraggler) && this.#hasEarlier(client, id, hash, earlierCount)
+    if (!isDuplicate) this.#push(client, id, (hash & ~STRAGGLER) | (isStraggler ? STRAGGLER : 0))
     return isDuplicate
   }
 
@@ -68,7 +79,7 @@ export class Redelivery {
     const id = seq & 0xffff
     const mixed = (hash ^ Math.imul(Math.floor(seq / 0x1_0000), 0x9e3779b1)) | 0
     if (this.#hasEarlier(client, id, mixed, this.#entryCount[client])) return true
-    this.#push(client, id, mixed)
+    this.#push(client, id, mixed & ~STRAGGLER)
     return false
   }
 
@@ -100,7 +111,7 @@ export class Redelivery {
     this.#rehash(256)
   }
 
-  /** Whether the newest entry with that identifier is one of the first `earlierCount`, and has that hash. */
+  /** Whether the newest entry with that identifier has that hash, and is one of the first `earlierCount` or a straggler. */
   #hasEarlier(client: number, id: number, hash: number, earlierCount: number): boolean {
     const ids = this.#ids
     const current = this.#currentBlock[client]
@@ -117,7 +128,9 @@ export class Redelivery {
       }
       if (block === current) break
     }
-    return found >= 0 && foundIndex < earlierCount && this.#hashes[found] === hash
+    if (found < 0) return false
+    const kept = this.#hashes[found]
+    return ((kept ^ hash) & ~STRAGGLER) === 0 && (foundIndex < earlierCount || (kept & STRAGGLER) !== 0)
   }
 
   /** How many entries the client's current block has. */
@@ -212,4 +225,10 @@ export class Redelivery {
 function mixed(key: number): number {
   const product = Math.imul(key, 0x9e3779b1)
   return product ^ (product >>> 15)
+}
+
+/** Whether a connection of the same life of the engine is the older one. */
+function isOlder(connection: number, other: number): boolean {
+  const life = Math.floor(connection / LIFE_CONNECTIONS)
+  return life > 0 && life === Math.floor(other / LIFE_CONNECTIONS) && ((connection - other) | 0) < 0
 }
