@@ -20,8 +20,8 @@ import type { World } from './world.ts'
 
 const RING_SIZE_BYTES = 1 << 16
 const GATEWAY_STEP_INTERVAL_MS = 250
-/** Numbers of connections, of one life of the engine. */
-const CONNECTIONS_MAX = 4096
+/** Numbers of connections of one life of the engine; above them stands which life it is. */
+const LIFE_CONNECTIONS = 2 ** 32
 
 interface Wiring {
   /** By gateway and shard. */
@@ -54,8 +54,9 @@ export class SimEngine implements SimHost {
     })
     this.gateways = []
     const post = (from: number, to: number, message: PeerMessage) => this.gateways[to]?.post(from, message)
-    let connectionCount = world.life * CONNECTIONS_MAX
-    const takeNumber = () => ++connectionCount
+    const epoch = world.prng.between(1, 2 ** 20 - 1)
+    let connectionCount = 0
+    const takeNumber = () => epoch * LIFE_CONNECTIONS + ++connectionCount
     for (let index = 0; index < gatewayCount; index++) {
       this.gateways.push(new SimGateway(world, index, wiring, post, takeNumber))
     }

@@ -165,7 +165,6 @@ class Run {
           disks: this.#disks,
           store: this.#store,
           trace: this.trace,
-          life: this.#life,
         })
       } catch (error) {
         if (!(error instanceof DiskError) || start === STARTS_MAX) throw error

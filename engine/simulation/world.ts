@@ -14,8 +14,6 @@ export interface World {
   disks: readonly SimDisk[]
   store: SimStore
   trace: Trace
-  /** Which life of the engine this is. */
-  life: number
 }
 
 /** The windows' widths, in the order of the pipeline's numbers for them. */
