@@ -100,13 +100,19 @@ describe('what keeps an engine from starting is said in one line, with exit code
         'export default { streams: [{ name: "a", topic: "x/y" }] }',
         /streams\[0\]\.topic is "x\/y", must be a topic with one level \{device\}/,
       ],
-      ['export default { batch: { rowsMax: -1 } }', /batch\.rowsMax is -1, must be a whole number above 0/],
+      [
+        'export default { batch: { rowsMax: -1 } }',
+        /batch\.rowsMax is -1, must be a whole number from 1 to 2000000/,
+      ],
       [
         'export default { windows: { widths: ["1m", "10s"] } }',
         /windows\.widths\[1\] is "10s", must be .*wider than the one before/,
       ],
       ['export default 7', /the default export is 7, must be an object/],
+      ['export const config = {}', /the default export is undefined, must be an object: export default/],
       ['syntax error here', /can't be loaded/],
+      ['throw 5', /can't be loaded: 5$/m],
+      ['throw new Error("a\\nb")', /can't be loaded: a$/m],
     ]
     for (const [source, pattern] of cases) {
       writeFileSync(config, source)

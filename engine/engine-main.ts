@@ -5,6 +5,7 @@
  */
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
 import { assert } from '../base/assert.ts'
 import type { MillraceConfig } from './config.ts'
 import { ConfigError, checkConfig } from './config-check.ts'
@@ -82,7 +83,7 @@ function isExpected(error: unknown): error is EngineError | ConfigError {
 function die(error: Error): void {
   const ownFault = error instanceof EngineError ? error.cause : error
   if (!isExpected(error)) process.stderr.write(`${(ownFault as Error)?.stack ?? error.message}\n`)
-  report({ kind: 'died', message: error.message.split('\n')[0] }, endAtOnce)
+  report({ kind: 'died', message: firstLine(error) }, endAtOnce)
 }
 
 /** Not `process.exit`: that waits for threads, and aborts amid a live uWebSockets.js. */
@@ -102,7 +103,12 @@ async function loadConfig(file: string | null): Promise<MillraceConfig> {
     return checkConfig(module.default)
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    const reason = (error as Error).message.split('\n')[0]
-    throw new EngineError('CONFIG', `config ${file} can't be loaded: ${reason}`, error)
+    throw new EngineError('CONFIG', `config ${file} can't be loaded: ${firstLine(error)}`, error)
   }
+}
+
+/** Of whatever was thrown: a config is code, and need not throw errors. */
+function firstLine(thrown: unknown): string {
+  const text = thrown instanceof Error ? thrown.message || thrown.name : inspect(thrown)
+  return text.split('\n')[0]
 }
