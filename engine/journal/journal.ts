@@ -37,7 +37,7 @@ const SPARE_NAME = 'spare'
 export class Journal {
   /** Oldest first; the last one is appended to. */
   readonly segments: Segment[]
-  /** The marks found at start that end behind `startPosition`; oldest first. */
+  /** The marks found at start whose batches end at `startPosition` or behind it; oldest first. */
   readonly recoveredMarks: RecoveredMark[]
   readonly recoveredSkips: readonly number[]
   readonly recoveredSplits: readonly Split[]

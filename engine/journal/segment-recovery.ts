@@ -81,7 +81,7 @@ export function recoverSegments(disk: JournalDisk, owner: JournalOwner): Recover
     new SegmentScan(disk, segment, recovery, marks).run(recovery.segments[index + 1]?.startPosition ?? null)
   })
   const startPosition = recovery.segments[0]?.startPosition ?? 0
-  recovery.marks.push(...[...marks.values()].filter(({ position }) => position > startPosition))
+  recovery.marks.push(...[...marks.values()].filter(({ position }) => position >= startPosition))
   recovery.marks.sort((a, b) => a.number - b.number)
   if (recovery.damages.length > 0) recovery.nextMark += MARKS_LOST_MAX
   return recovery

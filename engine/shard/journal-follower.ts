@@ -73,7 +73,7 @@ export class JournalFollower {
     this.#processed = this.#restore(snapshot)
     this.#sealed = this.#processed
     this.#snapshotAt = this.#processed
-    this.#isLive = this.#processed === journal.appendPosition
+    this.#isLive = this.#isCaughtUp
     this.#gapMs = journal.lastTimeMs > 0 ? Math.max(0, parts.nowMs - journal.lastTimeMs) : 0
     for (const position of journal.recoveredSkips) pipeline.skips.add(position)
     const { suspect } = note
@@ -184,8 +184,8 @@ export class JournalFollower {
       throw new JournalError('JOURNAL_CORRUPT', message)
     }
     if (snapshot !== null) pipeline.load(snapshot.state)
-    while (journal.recoveredMarks.length > 0 && journal.recoveredMarks[0].position <= position) {
-      journal.recoveredMarks.shift()
+    while (journal.recoveredMarks.length > 0 && journal.recoveredMarks[0].number <= this.#mark) {
+      journal.recoveredMarks.shift() // not those of a flush that came right behind: it has the same position
     }
     return position
   }
@@ -194,23 +194,32 @@ export class JournalFollower {
   #catchUp(nowMs: number): void {
     const { journal, snapshots } = this.#parts
     const stopAt = this.#processed + CATCH_UP_SIZE_BYTES_MAX
-    while (this.#processed < stopAt && this.#processed < journal.readablePosition) {
+    while (this.#isMarkDue || (this.#processed < stopAt && this.#processed < journal.readablePosition)) {
       if (this.#isSinkFull() || snapshots.isCopying || this.#skip !== null) return
-      if (this.#isBatchFull() && journal.recoveredMarks.length === 0) this.#seal(false)
+      if (this.#isMarkDue) this.#sealRecovered(journal.recoveredMarks.splice(0, 1)[0])
+      else if (this.#isBatchFull() && journal.recoveredMarks.length === 0) this.#seal(false)
       else this.#processNext(nowMs)
     }
-    if (this.#processed === journal.appendPosition) this.#isLive = true
+    if (this.#isCaughtUp) this.#isLive = true
     if (this.#isLive || this.#processed < journal.readablePosition) this.#parts.wake()
   }
 
-  #processNext(nowMs: number): void {
+  /** Nothing that the journal held at start is left to do. */
+  get #isCaughtUp(): boolean {
     const { journal } = this.#parts
-    const position = journal.skipDamage(this.#processed)
+    return this.#processed === journal.appendPosition && journal.recoveredMarks.length === 0
+  }
+
+  /** A batch ended here before the restart. */
+  get #isMarkDue(): boolean {
+    const [mark] = this.#parts.journal.recoveredMarks
+    return mark !== undefined && mark.position <= this.#processed
+  }
+
+  #processNext(nowMs: number): void {
+    const position = this.#parts.journal.skipDamage(this.#processed)
     if (position > this.#processed) this.#processed = position
     else this.#processBatch(nowMs)
-    while (journal.recoveredMarks.length > 0 && journal.recoveredMarks[0].position <= this.#processed) {
-      this.#sealRecovered(journal.recoveredMarks.splice(0, 1)[0])
-    }
   }
 
   #processBatch(nowMs: number): void {
