@@ -1,6 +1,6 @@
 /** What the command line says and returns when something is wrong: one line that tells what to do, and an exit code. */
 import { spawn } from 'node:child_process'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -40,6 +40,9 @@ describe('wrong calls end with 2', () => {
     [['fly'], /no command "fly".*millrace --help/],
     [['start', '--sprockets'], /Unknown option '--sprockets'.*millrace start --help/],
     [['start', '--mqtt', 'nowhere'], /--mqtt takes HOST:PORT, not "nowhere"/],
+    [['start', '--gateways', '-1'], /--gateways needs a value; .* --gateways=-VALUE; millrace start --help/],
+    [['start', '--gateways=-1'], /--gateways takes a number from 0 to 64, not "-1"/],
+    [['start', '--gateways'], /--gateways.* argument missing; /],
     [['start', '--shards', '0'], /--shards takes a number from 1 to 64/],
     [['start', '--journal-max', '1'], /--journal-max takes a size such as 512M or 8G, at least 64M/],
     [['start', '--mqtt', '0.0.0.0:0'], /would let any device in from outside: add --allow-anonymous/],
@@ -59,6 +62,11 @@ test.each([['--help'], ['start', '--help'], ['query', '--help'], ['store', '--he
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(110)
   },
 )
+
+test('--version', async () => {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  expect(await runMillrace(['--version'])).toEqual({ code: 0, stdout: `millrace ${version}\n`, stderr: '' })
+})
 
 describe('what keeps an engine from starting is said in one line, with exit code 1', () => {
   test.each([['--mqtt'], ['--ws'], ['--http'], ['--store']])('the port of %s is in use', async (option) => {

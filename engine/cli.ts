@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line: picks the command, loads only what that needs, and turns its outcome into an exit code. */
+import { readFileSync } from 'node:fs'
 import type { Address } from './address.ts'
 import { type CommandIo, UsageError } from './cli/command.ts'
 import type { DemoFleet } from './cli/start-command.ts'
@@ -13,7 +14,7 @@ const HELP = `millrace: device telemetry in over MQTT and WebSocket, ClickHouse 
   millrace store               run the embedded ClickHouse alone
   millrace load                put load on an engine and verify what arrived
 
-millrace COMMAND --help tells the options of one.
+millrace COMMAND --help tells the options of one; millrace --version tells which this is.
 `
 
 type Command = (args: string[], io: CommandIo) => Promise<number>
@@ -43,6 +44,10 @@ async function main(args: string[]): Promise<number> {
     io.stdout.write(HELP)
     return 0
   }
+  if (name === '--version') {
+    io.stdout.write(`millrace ${version()}\n`)
+    return 0
+  }
   if (!Object.hasOwn(COMMANDS, name)) {
     io.stderr.write(`millrace: there is no command ${JSON.stringify(name)}; millrace --help lists them\n`)
     return 2
@@ -55,6 +60,10 @@ async function main(args: string[]): Promise<number> {
     io.stderr.write(`millrace ${name}: ${error.message}; millrace ${name} --help tells the options\n`)
     return 2
   }
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 }
 
 // SQLite, which holds the data directory's lock, is marked experimental in Node 22: the user need not read that.

@@ -32,7 +32,7 @@ describe('millrace load', () => {
       ['--protocol 3', /--protocol must be 4 or 5/],
       ['--codec xml', /--codec must be json or msgpack/],
       ['--connections many', /--connections must be a number, not "many"/],
-      ['--rate -5', /argument|number/],
+      ['--rate -5', /--rate needs a value; .*--rate=-VALUE/],
       ['--mqtt localhost', /--mqtt must be HOST:PORT, not "localhost"/],
       ['--mqtt localhost:99999', /--mqtt must be HOST:PORT/],
       ['--store nowhere --mqtt 127.0.0.1:1', /--store must be HOST:PORT/],

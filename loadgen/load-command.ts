@@ -148,7 +148,9 @@ function parseValues(args: string[]) {
     return parseArgs({ args, options: OPTIONS, strict: true, allowPositionals: false }).values
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
-    throw new UsageError(text.split(/\.(?:\s|$)/)[0], { cause: error })
+    const option = /^Option '([^']+)' argument is ambiguous/.exec(text)?.[1]
+    const advice = `${option} needs a value; one that begins with a dash is written ${option}=-VALUE`
+    throw new UsageError(option === undefined ? text.split(/\.(?:\s|$)/)[0] : advice, { cause: error })
   }
 }
 

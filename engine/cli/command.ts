@@ -15,8 +15,19 @@ export function readOptions<T extends NonNullable<ParseArgsConfig['options']>>(a
   try {
     return parseArgs({ args, options, allowPositionals: true, allowNegative: false, strict: true })
   } catch (error) {
-    throw new UsageError((error as Error).message.replace(/\. To specify.*$/s, '').replace(/\.$/, ''))
+    throw new UsageError(oneLine((error as Error).message))
   }
+}
+
+/** `parseArgs` adds advice, some of it on lines of its own. */
+function oneLine(message: string): string {
+  const option = /^Option '([^']+)' argument is ambiguous/.exec(message)?.[1]
+  if (option !== undefined)
+    return `${option} needs a value; one that begins with a dash is written ${option}=-VALUE`
+  return message
+    .replace(/\. To specify.*$/s, '')
+    .replace(/\.?\n.*$/s, '')
+    .replace(/\.$/, '')
 }
 
 export function addressOption(name: string, text: string): Address {
