@@ -7,8 +7,8 @@ import { type Fault, isProxyFault, isRoundFault, PROXY_FAULTS, ROUND_FAULTS } fr
 export const HELP = `npm run crash -- [options]: kills an engine under load, again and again, and counts what is left
 
   --rounds N           rounds, a fault each (default 100; 0 when there are only faults at the proxy)
-  --faults LIST        of ${ROUND_FAULTS.join(', ')}
-                       (SIGTERM and start), and, at a proxy before \`millrace store\`,
+  --faults LIST        of ${ROUND_FAULTS.slice(0, 5).join(', ')},
+                       ${ROUND_FAULTS.slice(5).join(', ')} (SIGTERM and start), and, at a proxy before \`millrace store\`,
                        ${PROXY_FAULTS.join(', ')};
                        rounds or proxy for all of a kind (default kill-engine,kill-store,kill-both)
   --count N            faults at the proxy before the run may end (default 1000 without rounds, else 0)

@@ -214,11 +214,19 @@ class CrashRun {
     return recoveryMs
   }
 
-  async #strike({ fault, reach, againAfterMs, downMs }: Round): Promise<void> {
+  async #strike({ fault, reach, againAfterMs, downMs, frozenMs }: Round): Promise<void> {
     this.#count(fault)
     const engine = this.#engine
     if (fault === 'cut-devices') {
       for (const group of this.#groups) group.cut()
+      return
+    }
+    if (fault === 'move-devices') {
+      for (const group of this.#groups) group.move()
+      return
+    }
+    if (fault === 'freeze-engine' || fault === 'freeze-store') {
+      await engine.freeze(fault === 'freeze-engine' ? 'engine' : 'store', frozenMs)
       return
     }
     if (fault === 'restart') {
@@ -276,7 +284,7 @@ class CrashRun {
   async #check(): Promise<void> {
     this.#phase = 'check'
     const { host, port } = this.#storeAddress
-    const audit = ['--data', join(this.#directory, 'data'), '--store', `${host}:${port}`]
+    const audit = ['--wait', '60', '--data', join(this.#directory, 'data'), '--store', `${host}:${port}`]
     this.#checks = await checkAll(this.#groups, this.#storeAddress, audit)
     this.#failures.push(...this.#checks.failures)
     await this.#engine.stop()

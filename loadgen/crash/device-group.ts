@@ -43,6 +43,11 @@ export class DeviceGroup implements LinkContext {
     for (const link of this.links) link.cut()
   }
 
+  /** All devices come back over new connections before the old ones are gone. */
+  move(): void {
+    for (const link of this.links) link.move()
+  }
+
   get inFlight(): number {
     return this.links.reduce((sum, { window }) => sum + window.inFlight, 0)
   }

@@ -16,6 +16,8 @@ import { FRAME_HEAD_SIZE_BYTES_MAX } from '../websocket-client.ts'
 
 const KEEP_ALIVE_S = 300
 const SESSION_EXPIRY_S = 3600
+/** How long a connection that its device has left stays open. */
+const ABANDONED_MS = 500
 const RETRY_MS = 40
 const RETRY_SPREAD_MS = 60
 
@@ -66,12 +68,17 @@ export class DeviceLink {
     if (!this.#isDup && this.#hasConnected) this.#session++
     this.#ackText = ''
     this.#acks = format.door === 'ws' ? null : this.#createAckReader()
-    this.#transport = new Transport(address, this.#webSocketPath(), {
-      onOpen: () => this.#onOpen(),
-      onData: (bytes, start, end) => this.#onData(bytes, start, end),
-      onMessageEnd: () => this.#onMessageEnd(),
-      onClose: (fault) => this.#onClose(fault),
+    // A connection that the device has left says nothing to it any more.
+    const ifCurrent = (act: () => void): void => {
+      if (this.#transport === transport) act()
+    }
+    const transport = new Transport(address, this.#webSocketPath(), {
+      onOpen: () => ifCurrent(() => this.#onOpen()),
+      onData: (bytes, start, end) => ifCurrent(() => this.#onData(bytes, start, end)),
+      onMessageEnd: () => ifCurrent(() => this.#onMessageEnd()),
+      onClose: (fault) => ifCurrent(() => this.#onClose(fault)),
     })
+    this.#transport = transport
   }
 
   /** Writes at most `count` new messages and returns how many there was room for. */
@@ -85,6 +92,16 @@ export class DeviceLink {
     this.#group.counters.sent += room
     this.#write(buffer, room)
     return room
+  }
+
+  /** Opens a new connection while the old one stands and what was written to it may be on its way. */
+  move(): void {
+    const old = this.#transport
+    if (old === null || !this.isOpen) return
+    this.#group.counters.connectionsLost++
+    this.isOpen = false
+    setTimeout(() => old.destroy(), ABANDONED_MS).unref()
+    this.connect()
   }
 
   /** Breaks the connection; it comes back by itself. */

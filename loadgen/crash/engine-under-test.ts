@@ -83,6 +83,16 @@ export class EngineUnderTest {
     if (victims.includes(program.pid)) await program.ended
   }
 
+  /** SIGSTOP, and after `durationMs` SIGCONT. */
+  async freeze(victim: 'engine' | 'store', durationMs: number): Promise<void> {
+    const store = descendantsOf(this.#require().pid).find(isStore)?.pid
+    const pid = victim === 'engine' ? this.#enginePid : store
+    if (pid === undefined) return
+    process.kill(pid, 'SIGSTOP')
+    await sleep(durationMs)
+    process.kill(pid, 'SIGCONT')
+  }
+
   /** Resolves once it takes messages again, whoever starts it: its supervisor, or the harness after `downMs`. */
   async comeBack(downMs: number): Promise<void> {
     const deadlineMs = performance.now() + READY_MS_MAX

@@ -5,7 +5,16 @@ import { Prng } from '../../base/prng.ts'
 import type { Redelivery } from './device-link.ts'
 import type { Reach } from './engine-under-test.ts'
 
-export const ROUND_FAULTS = ['kill-engine', 'kill-store', 'kill-both', 'cut-devices', 'restart'] as const
+export const ROUND_FAULTS = [
+  'kill-engine',
+  'kill-store',
+  'kill-both',
+  'freeze-engine',
+  'freeze-store',
+  'cut-devices',
+  'move-devices',
+  'restart',
+] as const
 export const PROXY_FAULTS = ['cut-reply', 'delay', 'reset', 'refuse', 'answer-503'] as const
 export type RoundFault = (typeof ROUND_FAULTS)[number]
 export type ProxyFault = (typeof PROXY_FAULTS)[number]
@@ -27,6 +36,8 @@ export interface Round {
   reach: Reach
   /** The engine is killed once more, so long after it was started again; null: it is left in peace. */
   againAfterMs: number | null
+  /** How long what is frozen stays so. */
+  frozenMs: number
   /** How long a dead engine stays dead when nobody but the harness starts it. */
   downMs: number
 }
@@ -39,6 +50,7 @@ const BURST_MAX = 200
 const BURST_LEAD_MS_MAX = 8
 const AGAIN_PART = 0.2
 const AGAIN_MS_MAX = 900
+const FROZEN_MS_MAX = 2500
 const DOWN_MS_MAX = 300
 
 /** Everything a round draws, from the run's seed and its own number alone, so that rounds can be told apart. */
@@ -61,6 +73,7 @@ export function planRound(
     burstLeadMs: prng.between(0, BURST_LEAD_MS_MAX),
     reach: pick(['engine', 'engine', 'tree', 'supervisor']),
     againAfterMs: prng.unit() < AGAIN_PART ? prng.between(0, AGAIN_MS_MAX) : null,
+    frozenMs: prng.between(100, FROZEN_MS_MAX),
     downMs: prng.unit() < 0.5 ? 0 : prng.between(0, DOWN_MS_MAX),
   }
 }
