@@ -106,6 +106,8 @@ describe('millrace load', () => {
       '--messages',
       '5',
       '--verify',
+      '--wait',
+      '0',
       '--store',
       '127.0.0.1:1',
     )

@@ -48,8 +48,8 @@ const HELP = `millrace load: simulated devices that publish telemetry to an MQTT
   --keep-session       keep the MQTT session over reconnects: messages are sent again with DUP
   --verify             compare what was acknowledged with ClickHouse, row by row
   --store HOST:PORT    ClickHouse's HTTP port (default 127.0.0.1:8123)
-  --wait S             how long to wait for rows (default 30)
-  --rollups-wait S     how long to wait for windows to close (default 60)
+  --wait S             how long to wait for ClickHouse and for rows (default 30)
+  --rollups-wait S     how long to wait for windows to close (default 60); 0 does not compare them
   --progress           a line a second on stderr (default on a terminal)
   --json               the report as one JSON object
   --help

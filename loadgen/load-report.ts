@@ -68,10 +68,19 @@ export function verificationText(report: VerificationReport): string {
     const parts = `${same}, ${count(open)} still open, ${count(wrong)} wrong`
     lines.push([`rollups ${window}`, parts])
   }
+  if (report.windows.length === 0) lines.push(['rollups', 'not compared (--rollups-wait 0)'])
   for (const example of rows.examples) lines.push(['', example])
   for (const { examples } of report.windows) for (const example of examples) lines.push(['', example])
-  lines.push(['verified', `${report.isOk ? 'yes' : 'NO'}, in ${report.seconds.toFixed(1)} s`])
+  lines.push(['verified', `${verdict(report)}, in ${report.seconds.toFixed(1)} s`])
   return table(lines)
+}
+
+function verdict({ isOk, windows }: VerificationReport): string {
+  if (isOk) return windows.length > 0 ? 'yes' : 'rows yes, rollups not'
+  const openCount = windows.reduce((sum, { open }) => sum + open, 0)
+  return openCount > 0
+    ? `NO (${count(openCount)} windows are still open: --rollups-wait waits for them)`
+    : 'NO'
 }
 
 function table(lines: string[][]): string {

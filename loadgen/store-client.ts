@@ -7,6 +7,18 @@ import { LoadError } from './fleet.ts'
 import type { Address } from './transport.ts'
 
 const REQUEST_TIMEOUT_MS = 120_000
+/** Nobody answers: it may be starting. */
+const AWAY_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EAI_AGAIN',
+])
+
+export class StoreAwayError extends LoadError {}
 
 export class StoreClient {
   readonly #client: ClickHouseClient
@@ -57,8 +69,10 @@ export class StoreClient {
   }
 
   #fault(cause: unknown): LoadError {
-    const text =
-      cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : String(cause)
-    return new LoadError(`the store at ${this.#url} failed: ${text}`, { cause })
+    const { code, message } = cause as NodeJS.ErrnoException
+    const text = cause instanceof Error ? message || code : String(cause)
+    const isAway = AWAY_CODES.has(code ?? '') || /socket hang up/.test(message)
+    const Fault = isAway ? StoreAwayError : LoadError
+    return new Fault(`the store at ${this.#url} failed: ${text}`, { cause })
   }
 }

@@ -1,7 +1,9 @@
 /** The detector itself: a store that holds exactly what was sent, then one fault at a time. */
+import { connect, createServer, type Server } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type ChdbEndpoint, startChdbEndpoint } from './chdb-endpoint.ts'
 import type { ConnectionOutcome } from './fleet-options.ts'
+import { verificationText } from './load-report.ts'
 import {
   deviceName,
   messagesOfDevice,
@@ -28,6 +30,13 @@ const READINGS = (SENT[0] + SENT[1]) * plan.metrics
 function outcome(connection: number, change: Partial<ConnectionOutcome> = {}): ConnectionOutcome {
   const sent = SENT[connection]
   return { connection, sent, answered: sent, refused: [], acknowledgedEarly: [], republished: [], ...change }
+}
+
+/** Returns the port. */
+async function listen(server: Server, port: number): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 describe('verification against chDB', () => {
@@ -92,7 +101,7 @@ describe('verification against chDB', () => {
 
   function verify(outcomes = [outcome(0), outcome(1)]): Promise<VerificationReport> {
     const address = { host: '127.0.0.1', port: store.port }
-    return verifyLoad({ plan, outcomes }, { store: address, waitMs: 0, rollupsWaitMs: 0 })
+    return verifyLoad({ plan, outcomes }, { store: address, waitMs: 0, rollupsWaitMs: 1 })
   }
 
   test('all is well', async () => {
@@ -114,6 +123,7 @@ describe('verification against chDB', () => {
       expect(equal).toBe(compared)
     }
     expect(report.isOk).toBe(true)
+    expect(verificationText(report)).toMatch(/^verified +yes, in/m)
   })
 
   test('a missing row', async () => {
@@ -217,13 +227,47 @@ describe('verification against chDB', () => {
     expect(report.isOk).toBe(false)
   })
 
-  test('a window that is not due yet is open, not wrong', async () => {
+  test('a window that is not due yet is open, not wrong, and nothing is verified by it', async () => {
     const lastSeq = messagesOfDevice(plan, 2, SENT[0]) - 1
     const last = Math.floor(telemetryTsMs(plan, lastSeq) / 10_000) * 10_000
     await change('rollups_merged', `DELETE WHERE ${device2} AND start >= fromUnixTimestamp64Milli(${last})`)
     const report = await verify()
     expect(report.windows[0]).toMatchObject({ wrong: 0, open: plan.metrics })
-    expect(report.isOk).toBe(true)
+    expect(report.isOk).toBe(false)
+    const openCount = report.windows[0].open + report.windows[1].open
+    const verdict = new RegExp(
+      `^verified +NO \\(${openCount} windows are still open: --rollups-wait .*\\), in`,
+      'm',
+    )
+    expect(verificationText(report)).toMatch(verdict)
+  })
+
+  test('windows that are not waited for are not compared, and that is said', async () => {
+    await store.execute('TRUNCATE TABLE millrace.rollups_merged')
+    const address = { host: '127.0.0.1', port: store.port }
+    const outcomes = [outcome(0), outcome(1)]
+    const report = await verifyLoad({ plan, outcomes }, { store: address, waitMs: 0, rollupsWaitMs: 0 })
+    expect(report).toMatchObject({ isOk: true, windows: [] })
+    expect(verificationText(report)).toMatch(
+      /^rollups +not compared .*\nverified +rows yes, rollups not, in/m,
+    )
+  })
+
+  test('waits for a store that does not answer yet', async () => {
+    const late = createServer((socket) => {
+      const upstream = connect(store.port, '127.0.0.1')
+      socket.pipe(upstream).pipe(socket)
+      for (const end of [socket, upstream]) end.on('error', () => {})
+    })
+    const port = await listen(late, 0)
+    await new Promise((resolve) => late.close(resolve))
+    const outcomes = [outcome(0), outcome(1)]
+    const address = { host: '127.0.0.1', port }
+    const waiting = verifyLoad({ plan, outcomes }, { store: address, waitMs: 20_000, rollupsWaitMs: 1 })
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    await listen(late, port)
+    expect((await waiting).isOk).toBe(true)
+    await new Promise((resolve) => late.close(resolve))
   })
 
   test('waits for rows on their way', async () => {
@@ -240,7 +284,7 @@ describe('verification against chDB', () => {
   test('a store that is not there is one clear error', async () => {
     const nowhere = { host: '127.0.0.1', port: 1 }
     const outcomes = [outcome(0), outcome(1)]
-    await expect(verifyLoad({ plan, outcomes }, { store: nowhere })).rejects.toThrow(
+    await expect(verifyLoad({ plan, outcomes }, { store: nowhere, waitMs: 0 })).rejects.toThrow(
       /the store at http:.*ECONNREFUSED/,
     )
   })
