@@ -26,6 +26,8 @@ const CATCH_UP_SIZE_BYTES_MAX = 4 << 20
 /** Batches that were sealed and are not yet in ClickHouse; more wait in the journal. */
 const OPEN_BATCH_COUNT_MAX = 4
 const TICK_INTERVAL_MS = 1000
+/** After a snapshot that could not be written. */
+const SNAPSHOT_RETRY_MS = 10_000
 /** A message that ended the engine so often is not tried again. */
 const DEATH_COUNT_MAX = 3
 
@@ -58,9 +60,13 @@ export class JournalFollower {
   #skip: number | null = null
   #processed: number
   #sealed: number
+  /** Where the last snapshot was taken, and when the next may be. */
   #snapshotAt: number
+  #snapshotDueMs = 0
   #isLive: boolean
   #rowsSinceMs = 0
+  /** Of the last step. */
+  #nowMs: number
 
   /** Takes the newest snapshot's state into the pipeline. Throws JournalError. */
   constructor(parts: FollowerParts) {
@@ -74,6 +80,7 @@ export class JournalFollower {
     this.#sealed = this.#processed
     this.#snapshotAt = this.#processed
     this.#isLive = this.#isCaughtUp
+    this.#nowMs = parts.nowMs
     this.#gapMs = journal.lastTimeMs > 0 ? Math.max(0, parts.nowMs - journal.lastTimeMs) : 0
     for (const position of journal.recoveredSkips) pipeline.skips.add(position)
     const { suspect } = note
@@ -156,9 +163,12 @@ export class JournalFollower {
 
   /** Does what can be done now. */
   step(nowMs: number, isDraining: boolean): void {
+    this.#nowMs = nowMs
     if (this.#parts.snapshots.isCopying) this.#copySnapshot()
     else if (!this.#isLive) this.#catchUp(nowMs)
-    if (this.#isLive && !this.#parts.snapshots.isCopying) this.#sealIfDue(nowMs, isDraining)
+    if (!this.#isLive || this.#parts.snapshots.isCopying) return
+    this.#sealIfDue(nowMs, isDraining)
+    if (this.#parts.pipeline.rowCount === 0) this.#snapshotIfDue()
   }
 
   /** After draining: a snapshot of what is left, so that the next start has nothing to replay. */
@@ -302,9 +312,13 @@ export class JournalFollower {
     this.#snapshotIfDue()
   }
 
+  /** Only without rows. A full journal whose batches are all stored gets one at once: nothing comes to fill the interval. */
   #snapshotIfDue(): void {
-    const { snapshots, snapshotIntervalBytes } = this.#parts
-    if (snapshots.isBusy || this.#processed - this.#snapshotAt < snapshotIntervalBytes) return
+    const { snapshots, journal, snapshotIntervalBytes } = this.#parts
+    const sizeBytes = this.#processed - this.#snapshotAt
+    const isStuck = journal.isFull && this.batches.isEmpty && sizeBytes > 0
+    const isDue = isStuck || sizeBytes >= snapshotIntervalBytes
+    if (!isDue || snapshots.isBusy || this.#nowMs < this.#snapshotDueMs) return
     this.#snapshotAt = this.#processed
     try {
       snapshots.begin(this.#processed, this.#mark, this.batches.confirmedMark, this.#gatherState())
@@ -339,6 +353,8 @@ export class JournalFollower {
   }
 
   #onSnapshotFault(error: Error): void {
+    this.#snapshotAt = Number.NEGATIVE_INFINITY
+    this.#snapshotDueMs = this.#nowMs + SNAPSHOT_RETRY_MS
     const message = `a snapshot can't be written (${error.message}); the journal grows until one can`
     this.#parts.report({ code: 'SNAPSHOT', message })
   }
