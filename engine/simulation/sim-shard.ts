@@ -84,12 +84,14 @@ export class SimShard extends SimThread {
     return this.shard.isDrained && this.#rings.every((ring) => ring.available() === 0)
   }
 
+  /** Once its rings are empty, as the thread does it. */
   drain(): void {
     this.#isDraining = true
-    this.shard.drain()
+    this.isWoken = true
   }
 
   protected work(): number {
+    if (this.#isDraining && this.#rings.every((ring) => ring.available() === 0)) this.shard.drain()
     return this.shard.step()
   }
 

@@ -29,6 +29,7 @@ export class SimSocket implements Transport {
   isCut = false
   /** The gateway's end is. */
   isEnded = false
+  #isAnswered = false
   #toGateway = new ByteQueue()
   #toDevice = new ByteQueue()
   #stuck = new ByteQueue()
@@ -54,6 +55,7 @@ export class SimSocket implements Transport {
   // the gateway's side
 
   write(bytes: Uint8Array): boolean {
+    this.#isAnswered = true
     this.onWritten(bytes)
     if (this.isStuck) {
       this.#stuck.push(bytes) // kept, not copied: that is what `false` says
@@ -83,11 +85,16 @@ export class SimSocket implements Transport {
     if (!this.isEnded) this.#toGateway.push(bytes)
   }
 
-  /** The device gives the connection up; of what it sent the first bytes still arrive, as many as the dice say. */
+  /**
+   * The device gives the connection up; of what it sent the first bytes still arrive, as many as the dice say. Without an
+   * answer to its CONNECT nothing does: what an eager client sent behind a CONNECT that comes after its next
+   * connection's counts as the newer, and nobody can tell that it is not.
+   */
   cut(prng: Prng): void {
     this.isCut = true
     this.#toDevice.clear()
-    this.#toGateway.truncate(prng.unit() < 0.5 ? 0 : prng.between(0, this.#toGateway.sizeBytes))
+    const isLost = !this.#isAnswered || prng.unit() < 0.5
+    this.#toGateway.truncate(isLost ? 0 : prng.between(0, this.#toGateway.sizeBytes))
   }
 
   // the network's
