@@ -104,6 +104,18 @@ describe('ClickHouse\u2019s HTTP protocol', () => {
     expect((await send(`${url}/?compress=1`, 'SELECT 1')).status).toBe(501)
   })
 
+  test('what tools ask to draw their trees', async () => {
+    const ask = async (sql: string) => (await send(`${url}/`, sql)).text.trim().split('\n')
+    expect(await ask('SHOW DATABASES')).toContain('millrace')
+    for (const sql of ['SHOW TABLES', 'SHOW TABLES FROM millrace', "SHOW TABLES LIKE '%s'"])
+      expect(await ask(sql)).toEqual(expect.arrayContaining(['samples', 'rollups', 'dead_letters']))
+    expect((await ask('SHOW COLUMNS FROM samples')).map((row) => row.split('\t')[0])).toContain('device')
+    expect(await ask('SHOW FULL TABLES')).toContain('samples\tMergeTree')
+    expect((await ask('SHOW CREATE TABLE samples')).join()).toMatch(/^CREATE TABLE millrace\.samples/)
+    const json = (await ask('SHOW TABLES FORMAT JSONEachRow')).map((row) => JSON.parse(row).name)
+    expect(json).toContain('samples')
+  })
+
   test('errors have their status, code and ClickHouse\u2019s words', async () => {
     for (const [sql, status, code] of [
       ['SELEC 1', 500, '164'],

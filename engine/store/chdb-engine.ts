@@ -133,7 +133,8 @@ export class ChdbEngine {
     // Found by its tag, for by the time it is looked for its pipe may serve the next query.
     const tag = `/* reader ${++this.#readCount} */`
     const target = `INTO OUTFILE ${quoteString(pipe)} TRUNCATE FORMAT ${query.format ?? context.format}`
-    const done = runOnce(session, `${query.text} ${target} ${tag}`)
+    // A format that writes nothing would silence SHOW, which runs a query of its own with it.
+    const done = runOnce(session, `${query.text} ${target} ${tag}`, 'TSV')
       .catch((fault: ClickHouseFault) => {
         throw new ClickHouseFault(fault.exceptionCode, withoutOurs(fault.message))
       })
@@ -202,9 +203,9 @@ export class ChdbEngine {
   }
 }
 
-async function runOnce(session: Session, sql: string): Promise<QueryStats> {
+async function runOnce(session: Session, sql: string, format = 'Null'): Promise<QueryStats> {
   try {
-    return statsOf(await session.queryAsync(sql, { format: 'Null' }))
+    return statsOf(await session.queryAsync(sql, { format }))
   } catch (cause) {
     throw faultOf(cause)
   }
