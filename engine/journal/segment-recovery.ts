@@ -77,8 +77,10 @@ export function recoverSegments(disk: JournalDisk, owner: JournalOwner): Recover
     const segment = openSegment(disk, name, owner, recovery, name === names.at(-1))
     if (segment !== null) recovery.segments.push(segment)
   }
+  const reader = new BatchReader()
   recovery.segments.forEach((segment, index) => {
-    new SegmentScan(disk, segment, recovery, marks).run(recovery.segments[index + 1]?.startPosition ?? null)
+    const limit = recovery.segments[index + 1]?.startPosition ?? null
+    new SegmentScan(disk, segment, recovery, marks, reader).run(limit)
   })
   const startPosition = recovery.segments[0]?.startPosition ?? 0
   recovery.marks.push(...[...marks.values()].filter(({ position }) => position >= startPosition))
@@ -126,14 +128,21 @@ class SegmentScan {
   #segment: Segment
   #recovery: Recovery
   #marks: Map<number, RecoveredMark>
-  #reader = new BatchReader()
+  #reader: BatchReader
   #lastPosition: number
 
-  constructor(disk: JournalDisk, segment: Segment, recovery: Recovery, marks: Map<number, RecoveredMark>) {
+  constructor(
+    disk: JournalDisk,
+    segment: Segment,
+    recovery: Recovery,
+    marks: Map<number, RecoveredMark>,
+    reader: BatchReader,
+  ) {
     this.#disk = disk
     this.#segment = segment
     this.#recovery = recovery
     this.#marks = marks
+    this.#reader = reader
     this.#lastPosition = segment.startPosition
   }
 
