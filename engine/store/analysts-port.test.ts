@@ -238,6 +238,48 @@ describe('whom the port answers', () => {
   })
 })
 
+describe('what a reader learns of the machine', () => {
+  const ask = async (sql: string): Promise<string> => (await send(`${url}/`, sql)).text
+
+  test('no path, in no column of any system table that is open', async () => {
+    const open =
+      'tables databases columns parts_columns errors settings merges projections data_skipping_indices'
+    for (const table of open.split(' ')) {
+      const rows = await ask(`SELECT * FROM system.${table} FORMAT JSONEachRow`)
+      expect(rows, table).not.toMatch(/^Code/)
+      expect(rows, table).not.toContain(fixture.directory)
+    }
+    const paths = await ask("SELECT data_paths[1] FROM system.tables WHERE name = 'samples'")
+    expect(paths).toMatch(/^\/proc\/self\/cwd\/store\/store\/.*\/\n$/)
+  })
+
+  test('no path and nothing of our making, in errors: a query that is cut short ends where it ends', async () => {
+    for (const sql of [
+      'SELECT x FROM',
+      'SELECT 1 +',
+      'SELECT 1 WHERE',
+      'SHOW',
+      "SELECT '\u00fc' FROM samples\nWHERE",
+    ]) {
+      const text = await ask(sql)
+      expect(text, sql).toMatch(
+        /^Code: 62\. DB::Exception: Syntax error: failed at the end of the query\. Expected /,
+      )
+      expect(text, sql).not.toMatch(/OUTFILE '|TRUNCATE|\.pipe|reader \d|store-run/)
+    }
+    expect(await ask('SELECT 1 1 FROM samples')).toMatch(
+      /failed at position 10 \(1\): 1 FROM samples\. Expected/,
+    )
+    for (const sql of [
+      'SELECT nothing FROM samples',
+      "SELECT throwIf(1, 'x')",
+      'SELECT * FROM nowhere',
+      'SELECT 1 FORMAT No',
+    ])
+      expect(await ask(sql), sql).not.toMatch(/OUTFILE '|TRUNCATE|\.pipe|reader \d|store-run|\/proc/)
+  })
+})
+
 describe('what a reader may ask for in the URL', () => {
   const setting = async (name: string, value: string): Promise<string> =>
     (await send(`${url}/?${name}=${value}`, `SELECT getSetting('${name}')`)).text.trim()

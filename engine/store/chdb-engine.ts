@@ -136,7 +136,7 @@ export class ChdbEngine {
     // A format that writes nothing would silence SHOW, which runs a query of its own with it.
     const done = runOnce(session, `${query.text} ${target} ${tag}`, 'TSV')
       .catch((fault: ClickHouseFault) => {
-        throw new ClickHouseFault(fault.exceptionCode, withoutOurs(fault.message))
+        throw new ClickHouseFault(fault.exceptionCode, withoutOurs(fault.message, query.text))
       })
       .finally(() => {
         closeSync(writeEnd)
@@ -216,8 +216,11 @@ function statsOf(result: { rowsRead: number; bytesRead: number; elapsed: number 
 }
 
 /** An engine's words without the part of the query that the reader did not write. */
-function withoutOurs(message: string): string {
-  return message.replaceAll(/ INTO OUTFILE '[^']*('( TRUNCATE( FORMAT \w+)?)?|$)| \/\* reader \d+ \*\//g, '')
+function withoutOurs(message: string, text: string): string {
+  const place = /failed at position (\d+) .*?(?=\. Expected|$)/s.exec(message)
+  const isBehind = place !== null && Number(place[1]) > Buffer.byteLength(text)
+  const words = isBehind ? message.replace(place[0], 'failed at the end of the query') : message
+  return words.replaceAll(/ INTO OUTFILE '[^']*('( TRUNCATE( FORMAT \w+)?)?|$)| \/\* reader \d+ \*\//g, '')
 }
 
 function makePipes(directory: string, count: number): string[] {

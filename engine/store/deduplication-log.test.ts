@@ -22,7 +22,7 @@ async function tableDirectory(fixture: StoreFixture, table: string): Promise<str
   const sql = `SELECT data_paths[1] AS path FROM system.tables
     WHERE database = 'millrace' AND name = '${table}'`
   const [row] = await fixture.target.query<{ path: string }>(sql)
-  return row.path
+  return row.path.replace('/proc/self/cwd', fixture.directory)
 }
 
 /** Ends the store as it stands; what ClickHouse would still tidy up stays. */
