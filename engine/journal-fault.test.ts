@@ -1,7 +1,7 @@
 /** Journals that an engine can't go on with: said in one line, with exit code 1, and never by a hang or a restart. */
 import { closeSync, cpSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { EngineProcess, runMillrace, temporaryDirectory } from './engine-process.ts'
 
 const HANG_MS = 20_000
@@ -77,6 +77,7 @@ test('an engine that was ready is not started again from a journal that it can n
   const engine = await EngineProcess.start(args)
   const [oldest] = readdirSync(join(data, 'journal', '0')).filter((file) => file.endsWith('.journal'))
   spoilHeader(join(data, 'journal', '0', oldest))
+  onTestFinished(() => engine.kill())
   process.kill(engine.enginePid, 'SIGKILL')
   expect(await engine.ended).toBe(1)
   expect(engine.events.at(-1)).toMatchObject({ event: 'fault', code: 'JOURNAL_CORRUPT', isOver: false })
