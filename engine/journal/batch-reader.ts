@@ -1,5 +1,5 @@
 /**
- * Reads a journal's batches back, one at a time into one buffer that grows to the largest. Used at start to find the
+ * Reads a journal's batches back, many with one read into a buffer that grows to the largest. Used at start to find the
  * journal's end, and by a shard that has fallen behind what it journalled.
  */
 import { assert } from '../../base/assert.ts'
@@ -12,9 +12,10 @@ import {
 } from '../../codecs/journal/batch.ts'
 import { type Mark, readControl, readMark, readSplit, type Split } from '../../codecs/journal/control.ts'
 import { alignRecord, RecordKind, RecordViews } from '../../codecs/journal/record.ts'
+import type { JournalFile } from './disk.ts'
 import { fileOffset, type Segment } from './segment.ts'
 
-/** A batch in the reader's buffer: its records lie in views[recordsStart, recordsEnd). */
+/** The batch that was read last: its records lie in views[recordsStart, recordsEnd), the batch itself begins at 0. */
 export interface BatchPlace {
   header: BatchHeader
   recordsStart: number
@@ -22,31 +23,66 @@ export interface BatchPlace {
   endPosition: number
 }
 
+const READ_SIZE_BYTES = 1 << 20
 const SEARCH_SIZE_BYTES = 1 << 20
 
 export class BatchReader {
-  views = new RecordViews(new ArrayBuffer(SEARCH_SIZE_BYTES))
+  views = new RecordViews(new ArrayBuffer(0))
+  #buffer = new Uint8Array(READ_SIZE_BYTES)
+  /** What the buffer holds: bytes [start, end) of this file. */
+  #file: JournalFile | null = null
+  #start = 0
+  #end = 0
 
   /** The batch at `position`; null when no whole, intact batch of that place stands there. */
   read(segment: Segment, position: number): BatchPlace | null {
     const offset = fileOffset(segment, position)
-    const available = segment.file.sizeBytes() - offset
+    if (this.#file === segment.file && offset >= this.#start && offset < this.#end) {
+      const place = this.#parse(segment, position)
+      if (place !== null) return place // else the rest of it is not here, or was written later
+    }
+    this.#fill(segment, position)
+    return this.#parse(segment, position)
+  }
+
+  #parse(segment: Segment, position: number): BatchPlace | null {
+    const offset = fileOffset(segment, position)
+    const available = (this.#end - offset) & ~7
     if (available < BATCH_HEADER_SIZE_BYTES) return null
-    segment.file.read(this.views.bytes.subarray(0, BATCH_HEADER_SIZE_BYTES), offset)
-    const header = readBatchHeader(this.views)
+    const views = new RecordViews(this.#buffer.buffer, offset - this.#start, available)
+    const header = readBatchHeader(views)
     if (header === null || header.sizeBytes > available) return null
     if (header.position !== position || header.segment !== segment.number) return null
-    if (header.sizeBytes > this.views.bytes.length) {
-      this.views = new RecordViews(new ArrayBuffer(alignRecord(header.sizeBytes * 2)))
-    }
-    segment.file.read(this.views.bytes.subarray(0, header.sizeBytes), offset)
-    if (!isBatchIntact(this.views, header.sizeBytes)) return null
+    if (!isBatchIntact(views, header.sizeBytes)) return null
+    this.views = views
     return {
       header,
       recordsStart: header.headerSizeBytes,
       recordsEnd: header.sizeBytes,
       endPosition: position + header.sizeBytes,
     }
+  }
+
+  /**
+   * Reads on from `position`, a whole batch at the least. Not beyond what was appended, when that is known: what stands
+   * behind it may be an append that failed, and another one may still take its place.
+   */
+  #fill(segment: Segment, position: number): void {
+    const { file, endPosition } = segment
+    const offset = fileOffset(segment, position)
+    const sizeMax = endPosition > position ? endPosition - position : Number.POSITIVE_INFINITY
+    const take = () => {
+      this.#end = offset + file.read(this.#buffer.subarray(0, Math.min(this.#buffer.length, sizeMax)), offset)
+    }
+    this.#file = file
+    this.#start = offset
+    take()
+    if (this.#end - offset < this.#buffer.length) return
+    const header = readBatchHeader(new RecordViews(this.#buffer.buffer))
+    if (header === null || header.sizeBytes <= this.#buffer.length) return
+    if (header.sizeBytes > file.sizeBytes() - offset) return // not a header at all
+    this.#buffer = new Uint8Array(header.sizeBytes * 2)
+    take()
   }
 
   /** The first intact batch behind `position` in the segment, read; null when there is none. */
