@@ -98,9 +98,9 @@ export class JournalFollower {
 
   /** Everything taken is in ClickHouse, windows included, and the journal knows it. */
   get isDrained(): boolean {
-    const { pipeline } = this.#parts
+    const { pipeline, snapshots } = this.#parts
     const isEmpty = pipeline.rowCount === 0 && pipeline.windows.stats.openPanes === 0
-    return this.#isLive && isEmpty && this.batches.isEmpty
+    return this.#isLive && isEmpty && this.batches.isEmpty && !snapshots.isBusy // `finish` wants to write one
   }
 
   /** Whether time has to be written down though nothing else is: windows wait for it. */
