@@ -91,6 +91,7 @@ export class SimClient implements SimDevice, SocketOwner {
 
   #drop(host: SimHost, socket: SimSocket): void {
     host.trace.note(this.#settings.id, 'loses its connection')
+    host.trace.tally('connection lost')
     this.#socket = null
     socket.cut(this.#prng)
   }

@@ -74,6 +74,7 @@ export class SimShard extends SimThread {
       },
       report: ({ code, message, isOver = false }) => {
         trace.note('shard', index, code, isOver ? 'is over' : message)
+        if (!isOver) trace.tally(code)
         if (!EXPECTED_REPORTS.has(code))
           throw new SimulationError(`shard ${index} reports ${code}: ${message}`)
       },

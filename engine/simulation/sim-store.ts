@@ -66,6 +66,7 @@ export class SimStore implements Pick<StoreTarget, 'insert'> {
     const [request] = this.#waiting.splice(prng.between(0, this.#waiting.length - 1), 1)
     const { fault } = this
     this.#trace.note('store', fault ?? 'takes', request.token)
+    if (fault !== null) this.#trace.tally(fault)
     if (Buffer.compare(request.sent, request.block) !== 0)
       throw new SimulationError(`the bytes of ${request.token} changed while they were sent`)
     const error = this.#process(request, fault)

@@ -30,6 +30,9 @@ export interface RunResult {
   trace: string[]
   messages: number
   acknowledged: number
+  /** Events, and how often what happened: equal seeds give equal figures. */
+  events: number
+  tallies: Record<string, number>
 }
 
 export async function simulate(seed: number): Promise<RunResult> {
@@ -51,6 +54,8 @@ export async function simulate(seed: number): Promise<RunResult> {
     trace: failure === null ? [] : run.trace.lines(TRACE_LINES, failure),
     messages: messages.length,
     acknowledged: messages.filter(({ isAcknowledged }) => isAcknowledged).length,
+    events: run.trace.count,
+    tallies: run.trace.tallies,
   }
 }
 
@@ -106,7 +111,7 @@ class Run {
     )
     await this.#drain(engine)
     while (this.#store.lateCount > 0) this.#store.commitLate(this.#prng)
-    judge(this.books, this.#store)
+    for (const [name, count] of Object.entries(judge(this.books, this.#store))) this.trace.tally(name, count)
     await this.#checkRestart()
   }
 
@@ -144,6 +149,7 @@ class Run {
 
   #die(death: Death): void {
     this.trace.note(`=== ${death} ===`)
+    this.trace.tally(death)
     for (const disk of this.#disks) {
       if (death === 'power-cut') disk.crash(this.#prng)
       else disk.kill()
@@ -168,6 +174,7 @@ class Run {
         })
       } catch (error) {
         if (!(error instanceof DiskError) || start === STARTS_MAX) throw error
+        this.trace.tally('start failed')
         this.#die('kill')
         this.#clock.advance(1000)
         if (start > 2) this.#endFaults()
@@ -244,6 +251,7 @@ class Run {
     disk.shortWriteSizeBytes = this.#prng.between(0, 3000)
     disk.syncFault = fault === 'sync-fails' ? new DiskError('EIO') : null
     this.trace.note('disk', this.#disks.indexOf(disk), fault ?? 'well')
+    if (fault !== undefined) this.trace.tally(fault)
   }
 
   #endFaults(): void {

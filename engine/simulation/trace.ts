@@ -7,6 +7,10 @@ import type { Clock } from '../../base/clock.ts'
 const EVENTS_MAX = 4000
 
 export class Trace {
+  /** How often what happened, for whoever asks whether a run met anything at all. */
+  readonly tallies: Record<string, number> = {}
+  /** Of all events. */
+  count = 0
   #clock: Clock
   #startMs: number
   #events: unknown[][] = []
@@ -16,7 +20,12 @@ export class Trace {
     this.#startMs = clock.nowMs()
   }
 
+  tally(name: string, count = 1): void {
+    this.tallies[name] = (this.tallies[name] ?? 0) + count
+  }
+
   note(...event: unknown[]): void {
+    this.count++
     if (this.#events.length >= 2 * EVENTS_MAX) this.#events = this.#events.slice(EVENTS_MAX)
     this.#events.push([this.#clock.nowMs() - this.#startMs, ...event])
   }

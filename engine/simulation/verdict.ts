@@ -20,8 +20,8 @@ interface Pane {
   last: string
 }
 
-/** Throws SimulationError for the first thing that is wrong. */
-export function judge(books: Books, store: SimStore): void {
+/** Throws SimulationError for the first thing that is wrong. Returns how many rows of each kind there are. */
+export function judge(books: Books, store: SimStore): Record<string, number> {
   const tables = readTables(store)
   const { letters, refused } = sortLetters(tables.dead_letters)
   const refusedSamples = refused.filter(({ table }) => table === 'samples')
@@ -30,6 +30,13 @@ export function judge(books: Books, store: SimStore): void {
   const rollups = [...tables.rollups, ...refused.filter(({ table }) => table === 'rollups')]
   judgeWindows(samples, rollups)
   judgeLedger(tables.ledger, tables.samples, [...letters, ...refusedSamples])
+  const duplicates = tables.ledger.reduce((sum, { duplicate }) => sum + Number(duplicate), 0)
+  return {
+    'reading stored': samples.length,
+    'dead letter': letters.length,
+    'row refused': refused.length,
+    duplicate: duplicates,
+  }
 }
 
 function readTables(store: SimStore): Record<string, Row[]> {

@@ -1,0 +1,110 @@
+import { describe, expect, test } from 'vitest'
+import { type Mutation, simulateMutant } from './mutant.ts'
+
+/** Each is caught within some forty runs today. */
+const RUNS_MAX = 400
+
+/** Wrong engines: what each does, and the one piece of text that makes it so. */
+const MUTANTS: Record<string, Mutation> = {
+  'acknowledges what is appended and not yet durable': {
+    file: 'engine/shard/journal-intake.ts',
+    from: '    this.appendedMs = nowMs\n',
+    to: '    this.appendedMs = nowMs\n    for (const { ring } of this.taken) ring.release(ring.position)\n',
+  },
+  'sends a batch before its mark is durable': {
+    file: 'engine/shard/open-batches.ts',
+    from: "open.state = 'closing'\n    }\n",
+    to: "open.state = 'closing'\n    }\n    this.#send()\n",
+  },
+  'sends a new token with each try': {
+    file: 'engine/sink/sink.ts',
+    from: 'part.block, part.token)',
+    to: `part.block, part.token + '#' + this.retryCount)`,
+  },
+  'stores a redelivered message again': {
+    file: 'engine/shard/redelivery.ts',
+    from: '    return isDuplicate\n',
+    to: '    return false\n',
+  },
+  'forgets half of what a client has in flight': {
+    file: 'engine/shard/redelivery.ts',
+    from: 'Math.ceil(inFlightMax / BLOCK_ENTRIES) + 1',
+    to: 'Math.ceil(inFlightMax / BLOCK_ENTRIES)',
+  },
+  'starts from a snapshot whose batch is not confirmed': {
+    file: 'engine/journal/snapshots.ts',
+    from: 'snapshot !== null && snapshot.mark <= confirmed',
+    to: 'snapshot !== null',
+  },
+  'does not write its downtime down': {
+    file: 'engine/shard/journal-follower.ts',
+    from: 'offset = writeControl(views, offset, RecordKind.GAP, this.#gapMs)',
+    to: 'this.#parts.pipeline.windows.gap(this.#gapMs)',
+  },
+  'replays by its own clock': {
+    file: 'engine/shard/journal-follower.ts',
+    from: 'pipeline.tick(place.header.timeMs)',
+    to: 'pipeline.tick(nowMs)',
+  },
+  'uses the last mark again after a start': {
+    file: 'engine/journal/segment-recovery.ts',
+    from: 'mark.number + 1)',
+    to: 'mark.number)',
+  },
+  'takes a failed sync for a good one': {
+    file: 'engine/shard/journal-intake.ts',
+    from: '      if (error === null) {\n',
+    to: '      if (error === null || error instanceof Error) {\n',
+  },
+  'trusts the page cache after a failed sync and a death': {
+    file: 'engine/journal/segment-recovery.ts',
+    from: '    segment.file.write([bytes], offset)\n',
+    to: '',
+  },
+  'acknowledges by the ring of the first message alone': {
+    file: 'engine/gateway/ack-queue.ts',
+    from: '      if (shard !== NO_SHARD && ((durable[shard] - ends[slot]) | 0) < 0) break\n',
+    to: '',
+  },
+  'takes a split before it is written down': {
+    file: 'engine/shard/open-batches.ts',
+    from: 'while (this.#splits[0]?.isAppended)',
+    to: 'while (this.#splits.length > 0)',
+  },
+}
+
+describe.concurrent('a mutant that', () => {
+  test.each(Object.entries(MUTANTS))(
+    '%s is caught',
+    async (_, mutation) => {
+      const { failure, exitCode, seed } = await simulateMutant([mutation], RUNS_MAX)
+      expect(failure).not.toBe('')
+      expect(exitCode).toBe(1)
+      expect(seed).toBeGreaterThan(0)
+    },
+    120_000,
+  )
+})
+
+/** Not wrong, only smaller: steps of megabytes, which runs of some kilobytes would never see the end of. */
+const SMALL_STEPS: Mutation[] = [
+  {
+    file: 'engine/journal/snapshots.ts',
+    from: 'SLICE_SIZE_BYTES_MAX = 4 << 20',
+    to: 'SLICE_SIZE_BYTES_MAX = 700',
+  },
+  {
+    file: 'engine/shard/journal-follower.ts',
+    from: 'CATCH_UP_SIZE_BYTES_MAX = 4 << 20',
+    to: 'CATCH_UP_SIZE_BYTES_MAX = 500',
+  },
+  {
+    file: 'engine/shard/journal-intake.ts',
+    from: 'APPEND_SIZE_BYTES_MAX = 2 << 20',
+    to: 'APPEND_SIZE_BYTES_MAX = 1000',
+  },
+]
+
+test('an engine that does little at a time keeps all promises', async () => {
+  expect(await simulateMutant(SMALL_STEPS, 30)).toEqual({ failure: '', exitCode: 0, seed: 0 })
+}, 120_000)
