@@ -41,24 +41,27 @@ export class SimDisk implements JournalDisk {
     if (this.writeFault !== null) throw this.writeFault
     const file = new SimFile(this)
     this.files.set(name, file)
+    this.#syncDirectory()
     return file
   }
 
   rename(from: string, to: string): void {
     this.files.set(to, this.open(from))
     this.files.delete(from)
+    this.#syncDirectory()
   }
 
   remove(name: string): void {
     this.files.delete(name)
+    this.#syncDirectory()
   }
 
   allocate(name: string, sizeBytes: number, done: (error: Error | null) => void): void {
     this.later(() => {
       if (this.writeFault !== null) return done(this.writeFault)
-      const file = this.create(name)
-      file.write([new Uint8Array(sizeBytes)], 0)
       try {
+        const file = this.create(name)
+        file.write([new Uint8Array(sizeBytes)], 0)
         file.syncNow()
       } catch (error) {
         return done(error as Error)
@@ -83,6 +86,11 @@ export class SimDisk implements JournalDisk {
   kill(): void {
     this.#waiting.length = 0
     for (const file of this.files.values()) file.kill()
+  }
+
+  /** What failed is done all the same. */
+  #syncDirectory(): void {
+    if (this.syncFault !== null) throw this.syncFault
   }
 
   later(end: () => void): void {
