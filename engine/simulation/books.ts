@@ -24,6 +24,7 @@ export interface Message {
   payload: Uint8Array
   /** Empty when the payload is none that can be decoded. */
   readings: Reading[]
+  /** The earliest time at which it can arrive. */
   sentMs: number
   /** A gateway has said so. */
   isAcknowledged: boolean
@@ -39,9 +40,11 @@ const METRICS = ['m0', 'm1', 'm2']
 export class Books {
   readonly messages: Message[] = []
   #prng: Prng
+  #isClockUnsteady: boolean
 
-  constructor(prng: Prng) {
+  constructor(prng: Prng, isClockUnsteady: boolean) {
     this.#prng = prng
+    this.#isClockUnsteady = isClockUnsteady
   }
 
   /** A new message of a device, as if written now. */
@@ -58,7 +61,7 @@ export class Books {
       qos,
       payload,
       readings,
-      sentMs: nowMs,
+      sentMs: this.#isClockUnsteady ? 0 : nowMs,
       isAcknowledged: false,
     }
     this.messages.push(message)

@@ -32,6 +32,8 @@ export interface RunSettings {
   /** Of turns: how many begin or end a fault, or cut a connection. */
   faultShare: number
   isRefusing: boolean
+  /** The clock is also set back at times. */
+  isClockUnsteady: boolean
   isCacheKept: boolean
   pace: Pace
 }
@@ -75,6 +77,7 @@ export function drawSettings(prng: Prng): RunSettings {
     storeFaults: some(prng, STORE_FAULTS),
     faultShare: prng.unit() * 0.1,
     isRefusing: prng.unit() < 0.3,
+    isClockUnsteady: prng.unit() < 0.2,
     isCacheKept: prng.unit() < 0.5,
     pace: drawPace(prng),
   }

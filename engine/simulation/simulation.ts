@@ -5,7 +5,7 @@
  */
 import { ManualClock } from '../../base/clock.ts'
 import { Prng } from '../../base/prng.ts'
-import { Books } from './books.ts'
+import { Books, READINGS_MAX } from './books.ts'
 import { type Death, drawSettings, type RunSettings } from './run-settings.ts'
 import { SimClient } from './sim-client.ts'
 import type { SimDevice } from './sim-device.ts'
@@ -13,9 +13,11 @@ import { SimDisk } from './sim-disk.ts'
 import { SimEngine } from './sim-engine.ts'
 import { SimSession } from './sim-session.ts'
 import { SimStore } from './sim-store.ts'
-import { SimulationError } from './simulation-error.ts'
+import { DiskError, SimulationError } from './simulation-error.ts'
 import { Trace } from './trace.ts'
+import { microtasks, Turns } from './turns.ts'
 import { judge } from './verdict.ts'
+import type { World } from './world.ts'
 
 const START_MS = 1_700_000_000_000
 const STARTS_MAX = 20
@@ -59,16 +61,6 @@ export async function simulate(seed: number): Promise<RunResult> {
   }
 }
 
-/** The disk's fault, by the dice; what it ends is ended by it and not by the engine. */
-class DiskError extends Error {
-  readonly code: string
-
-  constructor(code: string) {
-    super(code)
-    this.code = code
-  }
-}
-
 class Run {
   readonly books: Books
   readonly trace: Trace
@@ -77,7 +69,9 @@ class Run {
   #clock = new ManualClock(START_MS)
   #disks: SimDisk[]
   #store: SimStore
+  #world: World
   #devices: SimDevice[]
+  #turns: Turns
   #life = 0
 
   constructor(seed: number) {
@@ -86,7 +80,7 @@ class Run {
     this.#prng = prng
     this.#settings = settings
     this.trace = new Trace(this.#clock)
-    this.books = new Books(prng)
+    this.books = new Books(prng, settings.isClockUnsteady)
     this.#store = new SimStore(this.trace)
     if (settings.isRefusing) this.#store.isRefused = isUnlucky
     this.#disks = Array.from({ length: settings.shardCount }, () => new SimDisk())
@@ -98,11 +92,14 @@ class Run {
       ...settings.clients.map((client) => new SimClient(client, this.books, prng)),
       ...settings.sessions.map((session) => new SimSession(session, this.books, prng)),
     ]
+    const [clock, disks, store, trace] = [this.#clock, this.#disks, this.#store, this.trace]
+    this.#world = { settings, prng, clock, disks, store, trace }
+    this.#turns = new Turns(this.#world, this.#devices)
   }
 
   async go(): Promise<void> {
     for (let life = 0; life < this.#settings.lives; life++) await this.#live()
-    this.#endFaults()
+    this.#turns.endFaults()
     const engine = this.#start()
     await this.#until(
       engine,
@@ -118,12 +115,12 @@ class Run {
   /** From a start to a death. */
   async #live(): Promise<void> {
     const prng = this.#prng
-    const { deaths, turnsMax } = this.#settings
+    const { deaths, turnsMax, isClockUnsteady } = this.#settings
     let death = deaths[prng.between(0, deaths.length - 1)]
     const engine = this.#start()
     try {
       const turns = prng.between(10, turnsMax)
-      for (let turn = 0; turn < turns; turn++) await this.#turn(engine, true)
+      for (let turn = 0; turn < turns; turn++) await this.#turns.take(engine, true)
       if (death === 'stop') await this.#stop(engine)
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
@@ -131,6 +128,7 @@ class Run {
     }
     this.#die(death)
     this.#clock.advance(prng.unit() < 0.3 ? prng.between(0, 2_000_000) : prng.between(0, 3000))
+    if (isClockUnsteady && prng.unit() < 0.3) this.#clock.advance(-prng.between(0, 500_000))
   }
 
   /** A stop that may come to its end, or be cut off. */
@@ -138,7 +136,7 @@ class Run {
     engine.beginDrain()
     const turns = this.#prng.between(0, 300)
     for (let turn = 0; turn < turns; turn++) {
-      await this.#turn(engine, false)
+      await this.#turns.take(engine, false)
       if (engine.areGatewaysDrained) engine.drainShards()
       if (engine.isDrained) {
         await this.#close(engine)
@@ -164,101 +162,14 @@ class Run {
       this.#life++
       this.trace.note('--- life', this.#life)
       try {
-        return new SimEngine({
-          settings: this.#settings,
-          prng: this.#prng,
-          clock: this.#clock,
-          disks: this.#disks,
-          store: this.#store,
-          trace: this.trace,
-        })
+        return new SimEngine(this.#world)
       } catch (error) {
         if (!(error instanceof DiskError) || start === STARTS_MAX) throw error
         this.trace.tally('start failed')
         this.#die('kill')
         this.#clock.advance(1000)
-        if (start > 2) this.#endFaults()
+        if (start > 2) this.#turns.endFaults()
       }
-    }
-  }
-
-  async #turn(engine: SimEngine, mayPublish: boolean): Promise<void> {
-    const prng = this.#prng
-    const { pace, faultShare } = this.#settings
-    if (prng.unit() < 0.2) this.#passTime()
-    if (prng.unit() < faultShare) {
-      this.#disturb(engine)
-      return
-    }
-    const dice = prng.unit()
-    const actor = pace.find(({ end }) => dice < end)?.actor ?? 'store'
-    if (actor === 'device') this.#any(this.#devices)?.act(engine, mayPublish)
-    else if (actor === 'network') this.#carry(engine)
-    else if (actor === 'gateway') this.#any(engine.gateways.filter(({ isRunnable }) => isRunnable))?.run()
-    else if (actor === 'shard') this.#any(engine.shards.filter(({ isRunnable }) => isRunnable))?.run()
-    else if (actor === 'disk') this.#endDiskWork()
-    else await this.#answer()
-  }
-
-  #passTime(): void {
-    const dice = this.#prng.unit()
-    this.#clock.advance(
-      dice < 0.9 ? this.#prng.between(0, 60) : this.#prng.between(0, dice < 0.99 ? 2000 : 40_000),
-    )
-  }
-
-  /** Some bytes of some connection arrive, one way. */
-  #carry(engine: SimEngine): void {
-    const prng = this.#prng
-    const socket = this.#any(engine.sockets)
-    if (socket === undefined) return
-    const sizeBytes = prng.unit() < 0.2 ? prng.between(1, 8) : prng.between(1, 4000)
-    if (socket.isStuck && prng.unit() < 0.3) socket.unstick()
-    else if (prng.unit() < 0.6) socket.bringToGateway(sizeBytes)
-    else socket.bringToDevice(sizeBytes)
-    if (socket.isOver) engine.sockets.splice(engine.sockets.indexOf(socket), 1)
-  }
-
-  #endDiskWork(): void {
-    const disk = this.#any(this.#disks.filter(({ waitingCount }) => waitingCount > 0))
-    disk?.settle(this.#prng.between(0, disk.waitingCount - 1))
-  }
-
-  async #answer(): Promise<void> {
-    if (this.#store.waitingCount === 0) return
-    this.#store.answer(this.#prng)
-    await microtasks()
-  }
-
-  #disturb(engine: SimEngine): void {
-    const prng = this.#prng
-    const { storeFaults } = this.#settings
-    const dice = prng.unit()
-    if (dice < 0.5) this.#any(this.#devices)?.disturb(engine)
-    else if (dice < 0.75) this.#turnDiskFault()
-    else if (dice < 0.95) {
-      this.#store.fault = this.#store.fault === null ? (this.#any(storeFaults) ?? null) : null
-      this.trace.note('store:', this.#store.fault ?? 'well')
-    } else this.#store.commitLate(prng)
-  }
-
-  #turnDiskFault(): void {
-    const disk = this.#any(this.#disks)
-    if (disk === undefined) return
-    const isWell = disk.writeFault === null && disk.syncFault === null
-    const fault = isWell ? this.#any(this.#settings.diskFaults) : undefined
-    disk.writeFault = fault === 'no-room' ? new DiskError('ENOSPC') : null
-    disk.shortWriteSizeBytes = this.#prng.between(0, 3000)
-    disk.syncFault = fault === 'sync-fails' ? new DiskError('EIO') : null
-    this.trace.note('disk', this.#disks.indexOf(disk), fault ?? 'well')
-    if (fault !== undefined) this.trace.tally(fault)
-  }
-
-  #endFaults(): void {
-    this.#store.fault = null
-    for (const disk of this.#disks) {
-      disk.writeFault = null
-      disk.syncFault = null
     }
   }
 
@@ -274,7 +185,7 @@ class Run {
       }
       for (const thread of engine.threads) if (thread.isRunnable) thread.run()
       for (const disk of this.#disks) disk.settle()
-      while (this.#store.waitingCount > 0) await this.#answer()
+      while (this.#store.waitingCount > 0) await this.#turns.answer()
       this.#clock.advance(this.#prng.between(1, 300))
     }
   }
@@ -312,18 +223,14 @@ class Run {
     let rounds = 0
     await this.#until(engine, () => ++rounds > 20, '')
     if (this.#store.blocks.size > blockCount) throw new SimulationError('something was stored after a drain')
-  }
-
-  #any<T>(all: readonly T[]): T | undefined {
-    return all.length === 0 ? undefined : all[this.#prng.between(0, all.length - 1)]
+    for (const disk of this.#disks) {
+      const snapshots = disk.list().filter((name) => name.endsWith('.snapshot'))
+      if (snapshots.length > 2) throw new SimulationError(`${snapshots.length} snapshots are left`)
+    }
   }
 }
 
 /** Rows that the store refuses in some runs: a few samples, and the windows of some starts. */
 function isUnlucky(table: string, value: number): boolean {
-  return table === 'samples' ? Math.floor(value / 8) % 41 === 7 : (value / 10_000) % 29 === 3
-}
-
-function microtasks(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
+  return table === 'samples' ? Math.floor(value / READINGS_MAX) % 41 === 7 : (value / 10_000) % 29 === 3
 }
