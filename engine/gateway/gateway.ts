@@ -77,7 +77,7 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     limits: setup.limits,
     clock: setup.clock,
     elapsedUs: () => performance.now() * 1000,
-    takeNumber: () => (Atomics.add(numbers, 0, 1) + 1) >>> 0,
+    takeNumber: () => setup.connectionEpoch * 2 ** 32 + ((Atomics.add(numbers, 0, 1) + 1) >>> 0),
     peers: setup.peers.map((peer) => ({
       index: peer.index,
       post: (message) => peer.port.postMessage(message),
