@@ -10,7 +10,7 @@ async function crash(options: Partial<CrashOptions>): Promise<CrashReport> {
     rounds: 0,
     faults: [],
     proxyFaultCount: 0,
-    redeliveries: ['anew'],
+    redeliveries: ['dup', 'anew'],
     checkEvery: 0,
     gateways: 1,
     shards: 2,
@@ -18,7 +18,9 @@ async function crash(options: Partial<CrashOptions>): Promise<CrashReport> {
     ...options,
   })
   const { seed, directory, failedRound, failures } = report
-  expect(failures, `seed ${seed}, round ${failedRound}, kept ${directory}`).toEqual([])
+  const story = `seed ${seed}, round ${failedRound}, kept ${directory}: ${failures.join('; ')}`
+  expect(failures.length, story).toBe(0)
+  expect(report.checks?.audit).toMatchObject({ exists: true, code: 0 })
   return report
 }
 

@@ -36,9 +36,9 @@ export function reportText(report: CrashReport): string {
     ['faults', counted(report.faultCounts) || 'none'],
     ['time', `${report.seconds.toFixed(0)} s, ${report.rounds} rounds`],
     [
-      'recovery',
-      `median ${(recoveryMs.median / 1000).toFixed(2)} s, most ${(recoveryMs.max / 1000).toFixed(2)} s, ` +
-        `${engine.starts} starts by the harness, ${engine.supervisedStarts} by a supervisor`,
+      'starts',
+      `${engine.starts} by the harness, ${engine.supervisedStarts} by a supervisor; devices served again after ` +
+        `median ${(recoveryMs.median / 1000).toFixed(2)} s, most ${(recoveryMs.max / 1000).toFixed(2)} s`,
     ],
     [
       'devices',

@@ -225,9 +225,9 @@ class CrashRun {
       for (const group of this.#groups) group.move()
       return
     }
-    if (fault === 'freeze-engine' || fault === 'freeze-store') {
-      await engine.freeze(fault === 'freeze-engine' ? 'engine' : 'store', frozenMs)
-      return
+    if (fault === 'freeze-engine') return engine.freeze('engine', frozenMs)
+    if (fault === 'freeze-store') {
+      return this.#store === null ? engine.freeze('store', frozenMs) : this.#store.freeze(frozenMs)
     }
     if (fault === 'restart') {
       await engine.stop()

@@ -2,6 +2,7 @@
 import type { WriteStream } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CrashError } from './crash-error.ts'
+import { descendantsOf } from './process-tree.ts'
 import { Program } from './program.ts'
 
 const READY_MS_MAX = 60_000
@@ -34,6 +35,16 @@ export class StoreUnderTest {
 
   async kill(): Promise<void> {
     if (this.#program?.end === null) await this.#program.killAll()
+  }
+
+  /** SIGSTOP, and after `durationMs` SIGCONT. */
+  async freeze(durationMs: number): Promise<void> {
+    const program = this.#program
+    if (program === null || program.end !== null) return
+    const pids = [program.pid, ...descendantsOf(program.pid).map(({ pid }) => pid)]
+    for (const pid of pids) process.kill(pid, 'SIGSTOP')
+    await sleep(durationMs)
+    for (const pid of pids) process.kill(pid, 'SIGCONT')
   }
 
   async destroy(): Promise<void> {
