@@ -17,9 +17,9 @@ export interface EngineUnderTest {
   metricsUrl: string
 }
 
-/** On free ports, with data of its own. */
-export async function startEngine(): Promise<EngineUnderTest> {
-  const dataPath = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
+/** On free ports, with data of its own in a new directory under `parent`. */
+export async function startEngine(parent = tmpdir()): Promise<EngineUnderTest> {
+  const dataPath = mkdtempSync(join(parent, 'millrace-bench-'))
   const cli = join(import.meta.dirname, '..', 'engine', 'cli.ts')
   const listeners = ['--mqtt', '--ws', '--http', '--store'].flatMap((name) => [name, '127.0.0.1:0'])
   const child = spawn(process.execPath, [cli, 'start', '--json', '--data', dataPath, ...listeners], {

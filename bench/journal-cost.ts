@@ -1,13 +1,17 @@
 /**
  * What the journal costs: one shard writes it to a file system, another one to a device that stores nothing and
- * syncs at once; both take the same records in appends of the same size, in turns, and their blocks are dropped. CPU is
- * this process's, its threads for file work included; what the kernel does on threads of its own is not.
+ * syncs at once; both take the same records in appends of the same size, in turns, and their blocks are dropped. Then two
+ * whole engines, in turns, one with its data in memory. CPU is the process's, its threads for file work included; what
+ * the kernel does on threads of its own is not.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type JournalDisk, type JournalFile, NodeDisk } from '../engine/journal/disk.ts'
+import { runLoad } from '../loadgen/load.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
+import { type EngineUnderTest, readMetrics, startEngine, stopEngine } from './engine-under-test.ts'
 import { costOf } from './harness.ts'
 import { DEVICE_COUNT, fleetSecond, METRIC_COUNT, ShardUnderTest, START_MS } from './shard-under-test.ts'
 
@@ -24,8 +28,23 @@ const EFFORTS: Record<BenchSize, Effort> = {
   full: { warmups: 8, rounds: 15, roundSeconds: 50 },
 }
 
+interface EngineEffort {
+  messages: number
+  rounds: number
+  /** The sink's last batch gets so long before CPU is read. */
+  settleMs: number
+}
+
+const ENGINE_EFFORTS: Record<BenchSize, EngineEffort> = {
+  small: { messages: 2000, rounds: 1, settleMs: 10 },
+  full: { messages: 500_000, rounds: 5, settleMs: 1200 },
+}
+
 /** What the engine gathers in one append when devices send flat out: 240 KiB on two cores, load generator beside it. */
 const FLAT_OUT_KIB = 256
+/** A file system in memory, where there is one. */
+const MEMORY_PATH = '/dev/shm'
+const LOAD = { connections: 100, window: 100, perWrite: 10, metrics: METRIC_COUNT, qos: 1 } as const
 
 /** While a snapshot is copied, a shard reads back what it appends meanwhile; so many writes are enough. */
 const KEPT_WRITE_COUNT = 64
@@ -144,22 +163,70 @@ function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >>> 1]
 }
 
+async function shardMeasures(kib: number, size: BenchSize): Promise<Measure[]> {
+  const [file, none] = await run(kib << 10, EFFORTS[size])
+  const ratio = median(file.map((costUs, round) => costUs / none[round]))
+  const limit = kib === FLAT_OUT_KIB ? { atMost: 1.15 } : {}
+  return [
+    { name: `shard, ${kib} KiB an append, on files`, value: median(file), unit: 'CPU us/reading' },
+    { name: `shard, ${kib} KiB an append, on the null device`, value: median(none), unit: 'CPU us/reading' },
+    { name: `shard, ${kib} KiB an append, files to null`, value: ratio, unit: 'times', ...limit },
+  ]
+}
+
+/** CPU us per reading of the engine's process, store left out, flat out: on files, and in memory. */
+async function runEngines({ messages, rounds, settleMs }: EngineEffort): Promise<number[][]> {
+  const engines: EngineUnderTest[] = []
+  const costsUs: number[][] = [[], []]
+  try {
+    for (const parent of [tmpdir(), MEMORY_PATH]) engines.push(await startEngine(parent))
+    for (let round = -1; round < rounds; round++) {
+      for (const [index, engine] of engines.entries()) {
+        const before = await processCpuUs(engine, settleMs)
+        const address = { host: '127.0.0.1', port: engine.mqttPort }
+        const { report } = await runLoad({
+          ...LOAD,
+          address,
+          messages,
+          devices: Math.min(messages, DEVICE_COUNT),
+        })
+        const costUs =
+          ((await processCpuUs(engine, settleMs)) - before) / (report.counters.acknowledged * LOAD.metrics)
+        if (round >= 0) costsUs[index].push(costUs)
+      }
+    }
+  } finally {
+    for (const engine of engines) await stopEngine(engine)
+  }
+  return costsUs
+}
+
+async function processCpuUs(engine: EngineUnderTest, settleMs: number): Promise<number> {
+  await sleep(settleMs)
+  return ((await readMetrics(engine, 'process_cpu_seconds_total')).get('') ?? 0) * 1e6
+}
+
+async function engineMeasures(size: BenchSize): Promise<Measure[]> {
+  if (!existsSync(MEMORY_PATH)) return []
+  const [file, memory] = await runEngines(ENGINE_EFFORTS[size])
+  const ratio = median(file.map((costUs, round) => costUs / memory[round]))
+  return [
+    { name: 'engine, flat out, on files', value: median(file), unit: 'CPU us/reading' },
+    { name: `engine, flat out, in ${MEMORY_PATH}`, value: median(memory), unit: 'CPU us/reading' },
+    { name: 'engine, files to memory', value: ratio, unit: 'times', atMost: 1.15 },
+  ]
+}
+
 export const bench: Bench = {
   name: 'journal-cost',
   about:
-    'a shard whose journal is on a file system, and one whose journal is on a device that stores nothing; 10,000 devices',
+    'CPU with a journal on files and on a device that stores nothing (a shard alone), or in memory (the engine, whose ' +
+    'copy and threads of a sync then still count); 10,000 devices',
   async run(size: BenchSize): Promise<Measure[]> {
-    const measures: Measure[] = []
-    for (const kib of [FLAT_OUT_KIB, 64]) {
-      const [file, none] = await run(kib << 10, EFFORTS[size])
-      const ratio = median(file.map((costUs, round) => costUs / none[round]))
-      const limit = kib === FLAT_OUT_KIB ? { atMost: 1.15 } : {}
-      measures.push(
-        { name: `${kib} KiB an append, on files`, value: median(file), unit: 'CPU us/reading' },
-        { name: `${kib} KiB an append, on the null device`, value: median(none), unit: 'CPU us/reading' },
-        { name: `${kib} KiB an append, files to null`, value: ratio, unit: 'times', ...limit },
-      )
-    }
-    return measures
+    return [
+      ...(await shardMeasures(FLAT_OUT_KIB, size)),
+      ...(await shardMeasures(64, size)),
+      ...(await engineMeasures(size)),
+    ]
   },
 }
