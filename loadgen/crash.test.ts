@@ -1,6 +1,7 @@
 /** The crash harness in short: real processes killed in mid-load, real replies cut. `npm run crash` is the long form. */
 import { expect, test } from 'vitest'
-import { type CrashOptions, type CrashReport, runCrash } from './crash/crash-run.ts'
+import type { CrashOptions, CrashReport } from './crash/crash-contract.ts'
+import { runCrash } from './crash/crash-run.ts'
 
 const SEED = Math.floor(Math.random() * 2 ** 32)
 

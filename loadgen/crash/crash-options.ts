@@ -1,6 +1,6 @@
 /** `npm run crash`: its options, their defaults, and what makes no sense. */
 import { parseArgs } from 'node:util'
-import type { CrashOptions } from './crash-run.ts'
+import type { CrashOptions } from './crash-contract.ts'
 import type { Redelivery } from './device-link.ts'
 import { type Fault, isProxyFault, isRoundFault, PROXY_FAULTS, ROUND_FAULTS } from './faults.ts'
 

@@ -1,5 +1,5 @@
 /** A crash run's progress and report as text for people. */
-import type { CrashProgress, CrashReport } from './crash-run.ts'
+import type { CrashProgress, CrashReport } from './crash-contract.ts'
 import type { Round } from './faults.ts'
 
 export function progressLine(progress: CrashProgress, rounds: number, proxyFaults: number): string {

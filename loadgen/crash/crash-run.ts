@@ -3,94 +3,28 @@
  * breaking proxy, and at the end the checks. Everything that can be decided beforehand comes from the seed. Owned by the
  * caller's thread; prints nothing.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Prng } from '../../base/prng.ts'
-import type { TelemetryPlan } from '../telemetry.ts'
-import type { Address } from '../transport.ts'
 import { type CheckReport, checkAll, checkQuickly } from './crash-check.ts'
+import type { CrashObserver, CrashOptions, CrashProgress, CrashReport } from './crash-contract.ts'
 import { CrashError } from './crash-error.ts'
-import { DeviceGroup } from './device-group.ts'
-import type { Redelivery } from './device-link.ts'
-import { EngineUnderTest } from './engine-under-test.ts'
-import { FaultProxy } from './fault-proxy.ts'
-import { type Fault, isProxyFault, isRoundFault, planRound, type Round, type RoundFault } from './faults.ts'
-import { LoadPacer } from './load-pacer.ts'
-import { freePorts, openLog } from './program.ts'
-import { StoreUnderTest } from './store-under-test.ts'
+import type { DeviceGroup } from './device-group.ts'
+import { isRoundFault, planRound, type Round, type RoundFault } from './faults.ts'
+import { TestBed } from './test-bed.ts'
 
-export interface CrashOptions {
-  seed: number
-  /** Each with one of the faults that come in rounds; 0 when none of them does. */
-  rounds: number
-  faults: readonly Fault[]
-  /** The run goes on until the proxy has done so much. */
-  proxyFaultCount: number
-  redeliveries: readonly Redelivery[]
-  /** The quick check runs after so many rounds; 0 never. */
-  checkEvery: number
-  gateways: number
-  shards: number
-  /** Holds the run's directory; by default the system's one for such files. */
-  parentDirectory?: string
-  keepDirectory: boolean
-}
-
-export interface CrashProgress {
-  phase: 'rounds' | 'proxy' | 'drain' | 'check'
-  round: number
-  acknowledged: number
-  inFlight: number
-  proxyFaults: number
-}
-
-export interface CrashObserver {
-  onRound?(round: Round, recoveryMs: number, progress: CrashProgress): void
-  onProgress?(progress: CrashProgress): void
-  signal?: AbortSignal
-}
-
-export interface CrashReport {
-  isOk: boolean
-  seed: number
-  /** The run's directory when it was kept. */
-  directory: string | null
-  rounds: number
-  /** The round in which something was found, 0 when none was. */
-  failedRound: number
-  failures: string[]
-  /** How often each fault was done. */
-  faultCounts: Partial<Record<Fault | 'killed-while-starting', number>>
-  engine: { starts: number; supervisedStarts: number; failedStarts: string[]; faults: Record<string, number> }
-  devices: {
-    sent: number
-    acknowledged: number
-    resent: number
-    connectionsLost: number
-    reasons: Record<string, number>
-  }
-  recoveryMs: { median: number; max: number }
-  proxy: { inserts: number; refused: number; answeredAgain: number; unanswered: number } | null
-  checks: CheckReport | null
-  seconds: number
-}
-
-const WINDOW = 200
 const LIVE_MS_MAX = 30_000
 const SETTLE_MS_MAX = 60_000
 const POLL_MS = 5
-const BATCH_AGES_MS = [20, 20, 60, 250] as const
 const PROXY_RATE = 400
 const PROXY_SLICE_MS = 100
-/** Devices' clocks start in the past, so that none of them ever runs ahead. */
-const AGE_MS = 3 * 3_600_000
-const STEP_MS = 7
 
 export async function runCrash(options: CrashOptions, observer: CrashObserver = {}): Promise<CrashReport> {
-  const run = new CrashRun(options, observer)
-  return run.run()
+  const parent = options.parentDirectory ?? tmpdir()
+  mkdirSync(parent, { recursive: true })
+  const directory = mkdtempSync(join(parent, 'millrace-crash-'))
+  return new CrashRun(options, observer, directory, await TestBed.create(directory, options)).run()
 }
 
 class CrashRun {
@@ -101,31 +35,25 @@ class CrashRun {
   readonly #recoveriesMs: number[] = []
   readonly #faultCounts: CrashReport['faultCounts'] = {}
   readonly #failures: string[] = []
-  #groups: DeviceGroup[] = []
-  #pacer!: LoadPacer
-  #engine!: EngineUnderTest
-  #store: StoreUnderTest | null = null
-  #proxy: FaultProxy | null = null
-  #storeAddress: Address = { host: '127.0.0.1', port: 0 }
+  readonly #bed: TestBed
   #round = 0
   #roundsDone = 0
   #failedRound = 0
   #checks: CheckReport | null = null
   #phase: CrashProgress['phase'] = 'rounds'
 
-  constructor(options: CrashOptions, observer: CrashObserver) {
+  constructor(options: CrashOptions, observer: CrashObserver, directory: string, bed: TestBed) {
     this.#options = options
     this.#observer = observer
-    const parent = options.parentDirectory ?? tmpdir()
-    mkdirSync(parent, { recursive: true })
-    this.#directory = mkdtempSync(join(parent, 'millrace-crash-'))
+    this.#directory = directory
+    this.#bed = bed
   }
 
   async run(): Promise<CrashReport> {
     const ticker = setInterval(() => this.#observer.onProgress?.(this.#progress()), 1000)
-    const log = openLog(join(this.#directory, 'run.log'))
     try {
-      await this.#setUp(log)
+      await this.#bed.start()
+      await this.#untilAnswered()
       await this.#rounds()
       await this.#untilProxyIsDone()
       await this.#drain()
@@ -135,49 +63,11 @@ class CrashRun {
       this.#fail(error.message)
     } finally {
       clearInterval(ticker)
-      this.#pacer?.stop()
-      for (const group of this.#groups) group.close()
-      await this.#engine?.destroy()
-      await this.#proxy?.close()
-      await this.#store?.destroy()
-      log.end()
+      await this.#bed.close()
     }
     const isKept = this.#options.keepDirectory || this.#failures.length > 0
     if (!isKept) rmSync(this.#directory, { recursive: true, force: true })
     return this.#report(isKept)
-  }
-
-  async #setUp(log: ReturnType<typeof openLog>): Promise<void> {
-    const { seed, faults, gateways, shards } = this.#options
-    const proxyFaults = faults.filter(isProxyFault)
-    const [mqtt, ws, http, sql, behind] = await freePorts(5, new Prng(seed + process.pid))
-    this.#storeAddress.port = sql
-    const configFile = join(this.#directory, 'config.ts')
-    writeFileSync(configFile, configText(seed))
-    const store: string[] = []
-    if (proxyFaults.length > 0) {
-      this.#store = new StoreUnderTest(join(this.#directory, 'clickhouse'), sql, log)
-      await this.#store.start()
-      this.#proxy = new FaultProxy({ port: behind, storePort: sql, seed, faults: proxyFaults })
-      await this.#proxy.listen()
-      store.push('--clickhouse', `http://127.0.0.1:${behind}`)
-    } else {
-      store.push('--store', `127.0.0.1:${sql}`)
-    }
-    const doors = ['--mqtt', `127.0.0.1:${mqtt}`, '--ws', `127.0.0.1:${ws}`, '--http', `127.0.0.1:${http}`]
-    const threads = ['--gateways', String(gateways), '--shards', String(shards), '--journal-max', '128M']
-    this.#engine = new EngineUnderTest({
-      args: [configFile, '--data', join(this.#directory, 'data'), ...doors, ...store, ...threads],
-      httpPort: http,
-      isEmbedded: this.#store === null,
-      log,
-    })
-    this.#groups = createGroups(seed, { host: '127.0.0.1', port: mqtt }, { host: '127.0.0.1', port: ws })
-    this.#pacer = new LoadPacer(this.#groups)
-    await this.#engine.start()
-    for (const group of this.#groups) group.connect()
-    this.#pacer.start()
-    await this.#untilAnswered()
   }
 
   async #rounds(): Promise<void> {
@@ -196,13 +86,13 @@ class CrashRun {
 
   /** Load, a fault, recovery; resolves with how long that took once everybody has answers again. */
   async #playRound(round: Round): Promise<number> {
-    for (const group of this.#groups) group.redelivery = round.redelivery
-    this.#pacer.rate = round.rate
-    this.#pacer.perWrite = round.perWrite
+    for (const group of this.#bed.groups) group.redelivery = round.redelivery
+    this.#bed.pacer.rate = round.rate
+    this.#bed.pacer.perWrite = round.perWrite
     await sleep(round.delayMs)
     this.#checkAlive()
     if (round.burst > 0) {
-      for (const group of this.#groups) for (const link of group.links) link.publish(round.burst)
+      for (const group of this.#bed.groups) for (const link of group.links) link.publish(round.burst)
       await sleep(round.burstLeadMs)
     }
     const startMs = performance.now()
@@ -216,18 +106,18 @@ class CrashRun {
 
   async #strike({ fault, reach, againAfterMs, downMs, frozenMs }: Round): Promise<void> {
     this.#count(fault)
-    const engine = this.#engine
+    const engine = this.#bed.engine
     if (fault === 'cut-devices') {
-      for (const group of this.#groups) group.cut()
+      for (const group of this.#bed.groups) group.cut()
       return
     }
     if (fault === 'move-devices') {
-      for (const group of this.#groups) group.move()
+      for (const group of this.#bed.groups) group.move()
       return
     }
     if (fault === 'freeze-engine') return engine.freeze('engine', frozenMs)
     if (fault === 'freeze-store') {
-      return this.#store === null ? engine.freeze('store', frozenMs) : this.#store.freeze(frozenMs)
+      return this.#bed.store === null ? engine.freeze('store', frozenMs) : this.#bed.store.freeze(frozenMs)
     }
     if (fault === 'restart') {
       await engine.stop()
@@ -237,7 +127,7 @@ class CrashRun {
     const isEngine = fault === 'kill-engine' || fault === 'kill-both'
     const isStore = fault === 'kill-store' || fault === 'kill-both'
     await Promise.all([
-      isStore ? this.#store?.kill() : null,
+      isStore ? this.#bed.store?.kill() : null,
       engine.kill(isEngine ? (isStore ? 'both' : 'engine') : 'store', reach),
     ])
     if (isEngine && againAfterMs !== null) {
@@ -246,17 +136,17 @@ class CrashRun {
       this.#count('killed-while-starting')
       await engine.kill('engine', reach)
     }
-    await Promise.all([isStore ? this.#store?.start() : null, isEngine ? engine.comeBack(downMs) : null])
+    await Promise.all([isStore ? this.#bed.store?.start() : null, isEngine ? engine.comeBack(downMs) : null])
     if (isStore) await engine.storeComesBack()
   }
 
   /** With load, until the proxy has broken enough. */
   async #untilProxyIsDone(): Promise<void> {
-    const proxy = this.#proxy
+    const proxy = this.#bed.proxy
     if (proxy === null) return
     this.#phase = 'proxy'
-    this.#pacer.rate = PROXY_RATE
-    this.#pacer.perWrite = 1
+    this.#bed.pacer.rate = PROXY_RATE
+    this.#bed.pacer.perWrite = 1
     while (proxy.faultCount < this.#options.proxyFaultCount && !this.#isInterrupted) {
       await sleep(PROXY_SLICE_MS)
       this.#checkAlive()
@@ -267,8 +157,8 @@ class CrashRun {
   async #drain(): Promise<void> {
     this.#phase = 'drain'
     await this.#settle()
-    if (this.#proxy !== null) this.#proxy.isArmed = false
-    for (const group of this.#groups) {
+    if (this.#bed.proxy !== null) this.#bed.proxy.isArmed = false
+    for (const group of this.#bed.groups) {
       const { strayAcks, overtakingAcks, refused } = group.counters
       if (strayAcks > 0)
         this.#fail(`${group.plan.prefix}: ${strayAcks} acknowledgements for nothing in flight`)
@@ -277,18 +167,18 @@ class CrashRun {
       if (refused > 0) this.#fail(`${group.plan.prefix}: ${refused} messages refused`)
       group.close()
     }
-    await this.#engine.stop()
-    await this.#engine.start()
+    await this.#bed.engine.stop()
+    await this.#bed.engine.start()
   }
 
   async #check(): Promise<void> {
     this.#phase = 'check'
-    const { host, port } = this.#storeAddress
-    const audit = ['--wait', '60', '--data', join(this.#directory, 'data'), '--store', `${host}:${port}`]
-    this.#checks = await checkAll(this.#groups, this.#storeAddress, audit)
+    const { host, port } = this.#bed.storeAddress
+    const audit = ['--wait', '60', '--data', this.#bed.dataPath, '--store', `${host}:${port}`]
+    this.#checks = await checkAll(this.#bed.groups, this.#bed.storeAddress, audit)
     this.#failures.push(...this.#checks.failures)
-    await this.#engine.stop()
-    const proxy = this.#proxy
+    await this.#bed.engine.stop()
+    const proxy = this.#bed.proxy
     if (proxy === null) return
     if (proxy.tokenlessCount > 0) this.#fail(`${proxy.tokenlessCount} inserts came without a token`)
     if (proxy.unansweredCount > 0)
@@ -296,17 +186,17 @@ class CrashRun {
   }
 
   async #quickCheck(): Promise<void> {
-    this.#pacer.rate = 0
+    this.#bed.pacer.rate = 0
     await this.#settle()
-    const fault = await checkQuickly(this.#groups, this.#storeAddress)
+    const fault = await checkQuickly(this.#bed.groups, this.#bed.storeAddress)
     if (fault !== '') throw new CrashError(fault)
   }
 
   /** No new messages, and an answer to each that was sent. */
   async #settle(): Promise<void> {
-    this.#pacer.rate = 0
+    this.#bed.pacer.rate = 0
     const deadlineMs = performance.now() + SETTLE_MS_MAX
-    while (!this.#groups.every(({ isSettled }) => isSettled)) {
+    while (!this.#bed.groups.every(({ isSettled }) => isSettled)) {
       if (performance.now() > deadlineMs) {
         const inFlight = this.#progress().inFlight
         throw new CrashError(
@@ -319,7 +209,7 @@ class CrashRun {
 
   /** Every device is connected, and has an answer to all that it had sent by now. */
   async #untilAnswered(): Promise<void> {
-    const links = this.#groups.flatMap((group) => group.links)
+    const links = this.#bed.groups.flatMap((group) => group.links)
     const goals = links.map(({ window }) => window.next)
     // What was just broken is seen by its owners first.
     await sleep(POLL_MS)
@@ -337,8 +227,8 @@ class CrashRun {
   }
 
   #checkAlive(): void {
-    this.#engine.checkAlive()
-    const [death] = this.#engine.unexpectedDeaths
+    this.#bed.engine.checkAlive()
+    const [death] = this.#bed.engine.unexpectedDeaths
     if (death !== undefined) throw new CrashError(death)
   }
 
@@ -359,15 +249,15 @@ class CrashRun {
     return {
       phase: this.#phase,
       round: this.#round,
-      acknowledged: this.#groups.reduce((sum, { counters }) => sum + counters.acknowledged, 0),
-      inFlight: this.#groups.reduce((sum, { inFlight }) => sum + inFlight, 0),
-      proxyFaults: this.#proxy?.faultCount ?? 0,
+      acknowledged: this.#bed.groups.reduce((sum, { counters }) => sum + counters.acknowledged, 0),
+      inFlight: this.#bed.groups.reduce((sum, { inFlight }) => sum + inFlight, 0),
+      proxyFaults: this.#bed.proxy?.faultCount ?? 0,
     }
   }
 
   #report(isKept: boolean): CrashReport {
     const sorted = this.#recoveriesMs.toSorted((a, b) => a - b)
-    const proxy = this.#proxy
+    const proxy = this.#bed.proxy
     return {
       isOk: this.#failures.length === 0,
       seed: this.#options.seed,
@@ -377,12 +267,12 @@ class CrashRun {
       failures: this.#failures,
       faultCounts: { ...this.#faultCounts, ...this.#proxyCounts() },
       engine: {
-        starts: this.#engine?.startCount ?? 0,
-        supervisedStarts: this.#engine?.supervisedStartCount ?? 0,
-        failedStarts: this.#engine?.failedStarts ?? [],
-        faults: Object.fromEntries(this.#engine?.faults ?? []),
+        starts: this.#bed.engine.startCount,
+        supervisedStarts: this.#bed.engine.supervisedStartCount,
+        failedStarts: this.#bed.engine.failedStarts,
+        faults: Object.fromEntries(this.#bed.engine.faults),
       },
-      devices: devicesReport(this.#groups),
+      devices: devicesReport(this.#bed.groups),
       recoveryMs: { median: sorted[sorted.length >> 1] ?? 0, max: sorted.at(-1) ?? 0 },
       proxy:
         proxy === null
@@ -399,7 +289,7 @@ class CrashRun {
   }
 
   #proxyCounts(): CrashReport['faultCounts'] {
-    const counts = Object.entries(this.#proxy?.counts ?? {})
+    const counts = Object.entries(this.#bed.proxy?.counts ?? {})
     return Object.fromEntries(counts.filter(([, count]) => count > 0))
   }
 }
@@ -421,25 +311,4 @@ function devicesReport(groups: readonly DeviceGroup[]): CrashReport['devices'] {
       report.reasons[reason] = (report.reasons[reason] ?? 0) + count
   }
   return report
-}
-
-/** Small batches, so that faults fall between and into many of them, and windows that close soon. */
-function configText(seed: number): string {
-  const batch = { ageMsMax: BATCH_AGES_MS[new Prng(seed).between(0, BATCH_AGES_MS.length - 1)] }
-  const windows = { latenessMs: 500, idleTimeoutMs: 1500 }
-  return `export default ${JSON.stringify({ batch, windows })}\n`
-}
-
-/** Three kinds of devices: MQTT 3.1.1 with JSON, MQTT 5 with MessagePack, and frames over a plain WebSocket. */
-function createGroups(seed: number, mqtt: Address, webSocket: Address): DeviceGroup[] {
-  const baseMs = Date.now() - AGE_MS
-  const plan = (name: string, devices: number, connections: number): TelemetryPlan => {
-    const prefix = `crash-${name}-`
-    return { prefix, deviceDigits: 4, devices, connections, metrics: 3, seed, baseMs, stepMs: STEP_MS }
-  }
-  return [
-    new DeviceGroup(plan('v4', 12, 4), { door: 'mqtt', codec: 'json', qos: 1, protocol: 4 }, mqtt, WINDOW),
-    new DeviceGroup(plan('v5', 6, 3), { door: 'mqtt', codec: 'msgpack', qos: 1, protocol: 5 }, mqtt, WINDOW),
-    new DeviceGroup(plan('ws', 3, 3), { door: 'ws', codec: 'json', qos: 1, protocol: 4 }, webSocket, WINDOW),
-  ]
 }
