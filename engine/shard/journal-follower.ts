@@ -253,6 +253,7 @@ export class JournalFollower {
     note.end()
     this.#processed = place.endPosition
     this.#noteRows(nowMs)
+    if (pipeline.rowCount === 0) this.#sealed = this.#processed
   }
 
   /** Record by record, so that a death leaves a note of the one that caused it. */
