@@ -21,6 +21,8 @@ export interface SlotPool extends Stateful {
   merge(into: number, from: number): void
   /** Appends what is in the slot to `rows`; the slot stays as it is. 0 appends an empty row. */
   appendRow(slot: number): void
+  /** Of the rows, about as they will be stored uncompressed: what a batch is bounded by, beside its rows. */
+  readonly rowsSizeBytes: number
   /** Forgets the rows, keeps the memory. */
   clearRows(): void
   /** Forgets all slots, not the rows; keeps the memory. */
