@@ -11,6 +11,7 @@ const HELP = `millrace: device telemetry in over MQTT and WebSocket, ClickHouse 
   millrace query "SQL"         run a query and print a table
   millrace audit               compare the ledger with the tables and the journal
   millrace dead-letters        list what could not be decoded, or send it again
+  millrace detect FILE.csv...  find anomalies in recorded series
   millrace store               run the embedded ClickHouse alone
   millrace load                put load on an engine and verify what arrived
 
@@ -27,6 +28,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   query: async () => (await import('./cli/query-command.ts')).queryCommand,
   audit: async () => (await import('./cli/audit-command.ts')).auditCommand,
   'dead-letters': async () => (await import('./cli/dead-letters-command.ts')).deadLettersCommand,
+  detect: async () => (await import('./cli/detect-command.ts')).detectCommand,
   store: async () => (await import('./cli/store-command.ts')).storeCommand,
   load: async () => (await import('../loadgen/load-command.ts')).loadCommand,
 }

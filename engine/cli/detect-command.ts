@@ -1,0 +1,113 @@
+/** `millrace detect`: runs files of series through a detector, many at a time, and writes a score for each reading. */
+import { mkdirSync, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { basename, dirname, resolve } from 'node:path'
+import { Piscina } from 'piscina'
+import { DETECTOR_NAMES } from '../../operators/detect/detectors.ts'
+import { printable } from '../audit/printable.ts'
+import type { DetectJob, DetectOutcome } from '../detect/detect-file.ts'
+import { detectFileJob } from '../detect/detect-worker.ts'
+import { type CommandIo, readOptions, UsageError } from './command.ts'
+
+const HELP = `millrace detect FILE.csv... --out DIR: finds anomalies in series of readings
+
+  --detector NAME   ${DETECTOR_NAMES.join(', ')} (default ${DETECTOR_NAMES[0]})
+  --out DIR         where the results go; it is made when it does not exist
+  --with-gaps       also an extra row, without a value, where a reading is overdue
+  --plot            also a page DIR/FILE.html that shows the series, the expected range and the alerts
+
+A file is CSV with a header that names the columns timestamp and value, a reading per line, in the order of time. Times
+are ISO 8601, UTC unless they say otherwise, or an epoch number. A missing value is empty, NaN or null. The result is
+DIR/FILE.csv with the columns timestamp, value and anomaly_score: a row for each reading, a score of 0.5 or more is an
+alert. No score depends on what comes after it. Readings out of order are kept and scored 0.
+The exit code is 1 when a file could not be read; the others are done all the same.
+`
+
+const OPTIONS = {
+  detector: { type: 'string', default: DETECTOR_NAMES[0] },
+  out: { type: 'string' },
+  'with-gaps': { type: 'boolean', default: false },
+  plot: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+const THREADS_MAX = 8
+
+type Values = ReturnType<typeof readOptions<typeof OPTIONS>>['values']
+
+export async function detectCommand(args: string[], io: CommandIo): Promise<number> {
+  const { values, positionals } = readOptions(args, OPTIONS)
+  if (values.help) {
+    io.stdout.write(HELP)
+    return 0
+  }
+  const jobs = jobsOf(values, positionals)
+  const outcomes = await runJobs(jobs, (done) => showProgress(io, done, jobs.length))
+  if (io.stderr.isTTY) io.stderr.write('\r\x1b[K')
+  for (const outcome of outcomes) report(outcome, io)
+  return outcomes.some(({ fault }) => fault !== undefined) ? 1 : 0
+}
+
+/** Throws UsageError. */
+function jobsOf(values: Values, paths: string[]): DetectJob[] {
+  const { detector, out } = values
+  if (paths.length === 0) throw new UsageError('takes at least one file')
+  if (out === undefined) throw new UsageError('needs --out DIR')
+  if (!DETECTOR_NAMES.includes(detector)) {
+    throw new UsageError(`there is no detector ${JSON.stringify(detector)}, but ${DETECTOR_NAMES.join(', ')}`)
+  }
+  const names = new Map<string, string>()
+  for (const path of paths) {
+    const other = names.get(basename(path))
+    if (other !== undefined) throw new UsageError(`${other} and ${path} would give the same result file`)
+    if (resolve(dirname(path)) === resolve(out)) throw new UsageError(`${path} lies in --out itself`)
+    names.set(basename(path), path)
+  }
+  try {
+    mkdirSync(out, { recursive: true })
+  } catch (error) {
+    throw new UsageError(`--out: ${(error as Error).message}`)
+  }
+  const { plot } = values
+  return paths.map((path) => ({ path, directory: out, detector, withGaps: values['with-gaps'], plot }))
+}
+
+/** The outcomes in the order of the jobs; the largest files begin. */
+async function runJobs(jobs: DetectJob[], onDone: (done: number) => void): Promise<DetectOutcome[]> {
+  const pool = new Piscina<DetectJob, DetectOutcome>({
+    filename: new URL('../detect/detect-worker.ts', import.meta.url).href,
+    name: detectFileJob.name,
+    minThreads: 1,
+    maxThreads: Math.min(jobs.length, availableParallelism(), THREADS_MAX),
+  })
+  const outcomes: DetectOutcome[] = []
+  let done = 0
+  const sizes = jobs.map(({ path }) => statSync(path, { throwIfNoEntry: false })?.size ?? 0)
+  const order = jobs.map((_, i) => i).sort((a, b) => sizes[b] - sizes[a])
+  try {
+    await Promise.all(
+      order.map(async (i) => {
+        outcomes[i] = await pool.run(jobs[i])
+        onDone(++done)
+      }),
+    )
+    return outcomes
+  } finally {
+    await pool.destroy()
+  }
+}
+
+function showProgress(io: CommandIo, done: number, count: number): void {
+  if (io.stderr.isTTY) io.stderr.write(`\r\x1b[K${done} of ${count} files`)
+}
+
+function report({ path, readings, episodes, gaps, skipped, fault }: DetectOutcome, io: CommandIo): void {
+  if (fault !== undefined) {
+    io.stderr.write(`millrace detect: ${printable(path)}: ${printable(fault)}\n`)
+    return
+  }
+  const parts = [`${readings} readings`, `${episodes} ${episodes === 1 ? 'alert' : 'alerts'}`]
+  if (gaps > 0) parts.push(`${gaps} times overdue`)
+  if (skipped > 0) parts.push(`${skipped} without a value or out of order`)
+  io.stdout.write(`${printable(path)}: ${parts.join(', ')}\n`)
+}
