@@ -25,7 +25,7 @@ const SEGMENT_SIZE_BYTES_MAX = 64 << 20
 const STATUS_INTERVAL_MS = 1000
 const DRAIN_TIMEOUT_MS = 30_000
 /** While one of these lasts nothing is acknowledged. */
-const JOURNAL_FAULTS = ['JOURNAL_WRITE', 'JOURNAL_SYNC']
+const JOURNAL_FAULTS = ['JOURNAL_WRITE', 'JOURNAL_SYNC', 'DISK_FULL']
 /** While one of these lasts no rows are stored. */
 const STORE_FAULTS = ['STORE_DIED', 'STORE_AWAY', 'STORE_REFUSES']
 /** Connections of this life of the engine are not those of another one: a redelivered message tells them apart. */

@@ -160,7 +160,11 @@ class JournalWalk {
       }
       try {
         const { name, number, startPosition } = found
-        this.#walkSegment({ name, number, file, startPosition, endPosition: startPosition }, limit, visit)
+        this.#walkSegment(
+          { name, number, file, startPosition, endPosition: startPosition, allocatedEnd: startPosition },
+          limit,
+          visit,
+        )
       } finally {
         file.close()
       }

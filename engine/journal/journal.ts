@@ -1,8 +1,8 @@
 /**
  * One shard's journal: segments of checksummed batches, owned by the shard's thread. One append at a time, then its
  * sync; everything before `durablePosition` survives a power cut. After a restart a new segment begins behind the last
- * intact batch. Segments are written into files that are allocated beforehand, beside the work, or were a segment that
- * nobody needs any more: then a sync has no file size to write.
+ * intact batch. On a disk without room for another segment readings are refused early, so that control records, which
+ * lead to segments being given up, can still be written.
  */
 import { assert } from '../../base/assert.ts'
 import {
@@ -14,7 +14,8 @@ import {
 } from '../../codecs/journal/batch.ts'
 import type { Split } from '../../codecs/journal/control.ts'
 import { RecordViews } from '../../codecs/journal/record.ts'
-import type { JournalDisk, JournalFile } from './disk.ts'
+import type { JournalDisk } from './disk.ts'
+import { JournalRoom } from './journal-room.ts'
 import { fileOffset, type Segment, segmentName } from './segment.ts'
 import { type Damage, type JournalOwner, type RecoveredMark, recoverSegments } from './segment-recovery.ts'
 
@@ -32,7 +33,11 @@ export interface Batch {
   hasControl: boolean
 }
 
-const SPARE_NAME = 'spare'
+/** Of a segment: what is kept for control records when the disk has no room for another one. */
+const CONTROL_SHARE = 1 / 8
+const RESERVE_SIZE_BYTES_MAX = 4 << 20
+/** How much larger the next snapshot may be. */
+const SNAPSHOT_GROWTH = 2
 
 export class Journal {
   /** Oldest first; the last one is appended to. */
@@ -56,13 +61,20 @@ export class Journal {
   /** Behind the batch whose sync failed, until it is written again. */
   #failedEnd: number | null = null
   #isSyncing = false
-  #spare: 'none' | 'coming' | 'there' = 'none'
-  #isClosed = false
+  #room: JournalRoom
+  /** For control records. */
+  #reserveSizeBytes: number
 
   /** Throws JournalError. */
   constructor(disk: JournalDisk, settings: JournalSettings) {
     this.#disk = disk
     this.#settings = settings
+    const { segmentSizeBytes } = settings
+    this.#reserveSizeBytes = Math.min(RESERVE_SIZE_BYTES_MAX, Math.floor(segmentSizeBytes * CONTROL_SHARE))
+    this.#room = new JournalRoom(disk, {
+      spareSizeBytes: SEGMENT_HEADER_SIZE_BYTES + segmentSizeBytes,
+      reserveSizeBytes: this.#reserveSizeBytes,
+    })
     const recovery = recoverSegments(disk, settings)
     this.segments = recovery.segments
     this.recoveredMarks = recovery.marks
@@ -72,8 +84,7 @@ export class Journal {
     this.damages = recovery.damages
     this.nextMark = recovery.nextMark
     this.lastTimeMs = recovery.lastTimeMs
-    this.#spare = disk.list().includes(SPARE_NAME) ? 'there' : 'none'
-    this.#startSegment()
+    this.#begin()
   }
 
   /** Behind the last batch, whether it can be read now or has to be written again. */
@@ -98,8 +109,41 @@ export class Journal {
     return this.#isSyncing
   }
 
+  /** Only control records are to be appended: the bound is reached, or the end of what the disk has for certain. */
   get isFull(): boolean {
-    return this.sizeBytes >= this.#settings.sizeBytesMax
+    return this.sizeBytes >= this.#settings.sizeBytesMax || (!this.#room.mayGrow && this.#isUsedUp)
+  }
+
+  /** The disk has no room for another segment, and the last one is nearly used up. */
+  get isDiskFull(): boolean {
+    return this.#room.isShort && this.#isUsedUp
+  }
+
+  /** The disk may have more room now than when it was asked last. */
+  seekRoom(): void {
+    if (!this.#room.mayGrow) this.#room.order()
+  }
+
+  /** On a full disk: what is kept free is free for the next writer. False when it was already. */
+  releaseReserve(): boolean {
+    return this.isDiskFull && this.#room.releaseReserve()
+  }
+
+  /** Keeps room on the disk for a snapshot of about that size, too. */
+  keepRoomFor(snapshotSizeBytes: number): void {
+    this.#room.enlargeReserve(this.#reserveSizeBytes + Math.ceil(snapshotSizeBytes * SNAPSHOT_GROWTH))
+  }
+
+  /**
+   * After an append or a roll for which the disk had no room: true when the next one can be tried at once, with the
+   * reserve or in the spare segment, into which the caller rolls.
+   */
+  onNoRoom(): 'roll' | 'again' | 'full' {
+    const segment = this.segments[this.segments.length - 1]
+    segment.allocatedEnd = Math.min(segment.allocatedEnd, segment.endPosition)
+    this.#room.onNoRoom()
+    if (this.#room.hasSpare) return 'roll'
+    return this.#room.releaseReserve() ? 'again' : 'full'
   }
 
   /** Whether an append now would begin a new segment. */
@@ -191,17 +235,31 @@ export class Journal {
   releaseBefore(position: number): void {
     while (this.segments.length > 1 && this.segments[0].endPosition <= position) {
       const [segment] = this.segments.splice(0, 1)
+      const sizeBytes = segment.file.sizeBytes()
       segment.file.close()
-      if (this.#spare === 'none') {
-        this.#disk.rename(segment.name, SPARE_NAME)
-        this.#spare = 'there'
-      } else this.#disk.remove(segment.name)
+      this.#room.give(segment.name, sizeBytes)
     }
   }
 
   close(): void {
-    this.#isClosed = true
+    this.#room.close()
     for (const segment of this.segments) segment.file.close()
+  }
+
+  /** Whether another append may need more room than the last segment's file has. */
+  get #isUsedUp(): boolean {
+    const { endPosition, allocatedEnd } = this.segments[this.segments.length - 1]
+    return endPosition + this.#settings.segmentSizeBytes * CONTROL_SHARE > allocatedEnd
+  }
+
+  /** The first segment of this life. A full disk has the reserve for it. */
+  #begin(): void {
+    try {
+      this.#startSegment()
+    } catch (error) {
+      if (!this.#room.releaseReserve()) throw error
+      this.#startSegment()
+    }
   }
 
   #startSegment(): void {
@@ -209,7 +267,8 @@ export class Journal {
     const number = (previous?.number ?? 0) + 1
     const startPosition = previous?.endPosition ?? 0
     const name = segmentName(number)
-    const file = this.#openNext(name)
+    const file = this.#room.takeSpare(name) ?? this.#disk.create(name)
+    const allocatedEnd = startPosition + Math.max(0, file.sizeBytes() - SEGMENT_HEADER_SIZE_BYTES)
     const { storeId, shard, shardCount } = this.#settings
     const header = { number, shard, shardCount, startPosition, nextMark: this.nextMark, storeId }
     try {
@@ -220,32 +279,8 @@ export class Journal {
       this.#disk.remove(name)
       throw error
     }
-    this.segments.push({ number, name, file, startPosition, endPosition: startPosition })
+    this.segments.push({ number, name, file, startPosition, endPosition: startPosition, allocatedEnd })
     this.durablePosition = startPosition
-    this.#orderSpare()
-  }
-
-  #openNext(name: string): JournalFile {
-    if (this.#spare !== 'there') return this.#disk.create(name)
-    this.#spare = 'none'
-    this.#disk.rename(SPARE_NAME, name)
-    return this.#disk.open(name)
-  }
-
-  /** Without it, on a disk that has no room, segments grow as they are written. */
-  #orderSpare(): void {
-    if (this.#spare !== 'none') return
-    this.#spare = 'coming'
-    const sizeBytes = SEGMENT_HEADER_SIZE_BYTES + this.#settings.segmentSizeBytes
-    this.#disk.allocate(`${SPARE_NAME}.new`, sizeBytes, (error) => {
-      this.#spare = 'none'
-      if (error !== null || this.#isClosed) return
-      try {
-        this.#disk.rename(`${SPARE_NAME}.new`, SPARE_NAME)
-        this.#spare = 'there'
-      } catch {
-        // the next segment grows, and asks again
-      }
-    })
+    this.#room.order()
   }
 }

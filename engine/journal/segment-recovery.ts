@@ -120,7 +120,8 @@ function openSegment(
     )
   }
   recovery.nextMark = Math.max(recovery.nextMark, header.nextMark)
-  return { number, name, file, startPosition: header.startPosition, endPosition: header.startPosition }
+  const { startPosition } = header
+  return { number, name, file, startPosition, endPosition: startPosition, allocatedEnd: startPosition }
 }
 
 class SegmentScan {

@@ -9,6 +9,8 @@ export interface Segment {
   startPosition: number
   /** Position behind its last batch. */
   endPosition: number
+  /** Up to this position the file had its room on the disk when it was begun. */
+  allocatedEnd: number
 }
 
 const NAME = /^(\d{10})\.journal$/

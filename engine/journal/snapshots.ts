@@ -16,8 +16,11 @@ import type { JournalDisk, JournalFile } from './disk.ts'
 import type { JournalOwner } from './segment-recovery.ts'
 
 const SLICE_SIZE_BYTES_MAX = 4 << 20
+/** The older one is for a disk that has spoilt the newer one. */
+const KEPT_COUNT = 2
 const NEW_NAME = 'snapshot.new'
-const NAME = /^(\d{16})\.snapshot$/
+/** `.stored` says that the batch it ends with is in ClickHouse: a full disk has no room to say so elsewhere. */
+const NAME = /^(\d{16})\.(snapshot|stored)$/
 
 interface Writing {
   file: JournalFile
@@ -37,9 +40,11 @@ export interface RestoredSnapshot {
 
 export class Snapshots {
   /** Positions of the snapshots that are there, ascending. */
-  readonly positions: number[]
+  readonly positions: number[] = []
   /** Size of the newest one. */
   sizeBytes = 0
+  /** Those whose name says that their last batch is in ClickHouse. */
+  #stored = new Set<number>()
   #disk: JournalDisk
   #owner: JournalOwner
   #writing: Writing | null = null
@@ -48,7 +53,11 @@ export class Snapshots {
   constructor(disk: JournalDisk, owner: JournalOwner) {
     this.#disk = disk
     this.#owner = owner
-    this.positions = disk.list().flatMap((name) => (NAME.test(name) ? [Number(NAME.exec(name)?.[1])] : []))
+    for (const name of disk.list()) {
+      const [, position, kind] = NAME.exec(name) ?? []
+      if (kind === 'stored') this.#stored.add(Number(position))
+      if (kind !== undefined) this.positions.push(Number(position))
+    }
     this.positions.sort((a, b) => a - b)
   }
 
@@ -101,6 +110,7 @@ export class Snapshots {
     } catch (error) {
       this.#writing = null
       writing.file.close()
+      this.#disk.remove(NEW_NAME) // on a full disk its part is room for others
       throw error
     }
     this.#writing = null
@@ -115,23 +125,27 @@ export class Snapshots {
 
   /**
    * Deletes what recovery does not need when everything before `position` is in ClickHouse: all but the two newest
-   * snapshots at or before it. Returns the position from which on the journal is needed.
+   * snapshots at or before it, or on a full disk (`isShort`) all but the newest. Returns the position from which on the
+   * journal is needed.
    */
-  releaseBefore(position: number): number {
+  releaseBefore(position: number, isShort: boolean): number {
     const usable = this.positions.filter((candidate) => candidate <= position)
-    const [oldest = 0] = usable.slice(-2)
-    for (const candidate of usable.slice(0, -2)) this.#delete(candidate)
-    return usable.length < 2 ? 0 : oldest
+    const newest = usable.at(-1)
+    if (isShort && newest !== undefined) this.#noteStored(newest) // the journal that knows it may go
+    const kept = usable.length - (isShort ? 1 : KEPT_COUNT)
+    for (const candidate of usable.slice(0, Math.max(0, kept))) this.#delete(candidate)
+    return usable[kept] ?? 0
   }
 
   #publish(position: number, sizeBytes: number): void {
-    this.#disk.rename(NEW_NAME, snapshotName(position))
-    if (!this.positions.includes(position)) this.positions.push(position)
+    if (this.positions.includes(position)) this.#delete(position)
+    this.#disk.rename(NEW_NAME, `${baseName(position)}.snapshot`)
+    this.positions.push(position)
     this.sizeBytes = sizeBytes
   }
 
   #read(position: number): RestoredSnapshot | null {
-    const file = this.#disk.open(snapshotName(position))
+    const file = this.#disk.open(this.#name(position))
     const bytes = new Uint8Array(file.sizeBytes())
     file.read(bytes, 0)
     file.close()
@@ -143,18 +157,32 @@ export class Snapshots {
     const content = bytes.subarray(SNAPSHOT_HEADER_SIZE_BYTES)
     if (crc32(content, crc32(head)) !== header.checksum) return null
     this.sizeBytes = bytes.length
-    const { mark, confirmedMark } = header
+    const { mark } = header
+    const confirmedMark = this.#stored.has(position)
+      ? Math.max(mark, header.confirmedMark)
+      : header.confirmedMark
     return { position, mark, confirmedMark, state: new StateReader(content) }
   }
 
+  #noteStored(position: number): void {
+    if (this.#stored.has(position)) return
+    this.#disk.rename(this.#name(position), `${baseName(position)}.stored`)
+    this.#stored.add(position)
+  }
+
   #delete(position: number): void {
-    this.#disk.remove(snapshotName(position))
+    this.#disk.remove(this.#name(position))
+    this.#stored.delete(position)
     this.positions.splice(this.positions.indexOf(position), 1)
+  }
+
+  #name(position: number): string {
+    return `${baseName(position)}.${this.#stored.has(position) ? 'stored' : 'snapshot'}`
   }
 }
 
-function snapshotName(position: number): string {
-  return `${String(position).padStart(16, '0')}.snapshot`
+function baseName(position: number): string {
+  return String(position).padStart(16, '0')
 }
 
 /** Takes parts off the front, up to the size of a slice; the last one is cut. */

@@ -26,6 +26,10 @@ const CATCH_UP_SIZE_BYTES_MAX = 4 << 20
 /** Batches that were sealed and are not yet in ClickHouse; more wait in the journal. */
 const OPEN_BATCH_COUNT_MAX = 4
 const TICK_INTERVAL_MS = 1000
+/** The first one comes early: its size tells how much room to keep for the next. */
+const FIRST_SNAPSHOT_SHARE = 1 / 8
+/** Journal between two snapshots to the size of one: what they cost stays bounded. */
+const SNAPSHOT_SPACING = 2
 /** After a snapshot that could not be written. */
 const SNAPSHOT_RETRY_MS = 10_000
 /** A message that ended the engine so often is not tried again. */
@@ -41,7 +45,7 @@ export interface FollowerParts {
   batch: BatchConfig
   sink: Sink
   note: ProgressNote
-  /** Bytes of journal from one snapshot to the next, at the least. */
+  /** Bytes of journal from one snapshot to the next, at the least; the first one comes sooner. */
   snapshotIntervalBytes: number
   nowMs: number
   wake(): void
@@ -77,6 +81,7 @@ export class JournalFollower {
     const confirmedMark = snapshot?.confirmedMark ?? journal.confirmedMark
     this.batches = new OpenBatches(parts.sink, parts.shard, confirmedMark)
     this.#processed = this.#restore(snapshot)
+    journal.keepRoomFor(parts.snapshots.sizeBytes)
     this.#sealed = this.#processed
     this.#snapshotAt = this.#processed
     this.#isLive = this.#isCaughtUp
@@ -171,17 +176,22 @@ export class JournalFollower {
     if (this.#parts.pipeline.rowCount === 0) this.#snapshotIfDue()
   }
 
-  /** After draining: a snapshot of what is left, so that the next start has nothing to replay. */
+  /** After draining: a snapshot of what is left, so that the next start has nothing to replay. Without one it replays. */
   finish(): Promise<void> {
     const { snapshots, journal } = this.#parts
     if (snapshots.isBusy || this.#processed !== journal.appendPosition) return Promise.resolve()
     return new Promise((resolve) => {
-      const copied = () => {
-        this.#release()
+      const end = (error: Error | null) => {
+        if (error === null) this.#release()
+        else this.#onSnapshotFault(error)
         resolve()
       }
-      snapshots.begin(this.#processed, this.#mark, this.batches.confirmedMark, this.#gatherState())
-      while (snapshots.isCopying) snapshots.continue(copied)
+      try {
+        this.#beginSnapshot()
+        while (snapshots.isCopying) snapshots.continue(end)
+      } catch (error) {
+        end(error as Error)
+      }
     })
   }
 
@@ -317,22 +327,29 @@ export class JournalFollower {
   #snapshotIfDue(): void {
     const { snapshots, journal, snapshotIntervalBytes } = this.#parts
     const sizeBytes = this.#processed - this.#snapshotAt
+    if (journal.isDiskFull) this.#release()
     const isStuck = journal.isFull && this.batches.isEmpty && sizeBytes > 0
-    const isDue = isStuck || sizeBytes >= snapshotIntervalBytes
+    const isFirst = snapshots.positions.length === 0
+    const intervalBytes = isFirst
+      ? snapshotIntervalBytes * FIRST_SNAPSHOT_SHARE
+      : Math.max(snapshotIntervalBytes, snapshots.sizeBytes * SNAPSHOT_SPACING)
+    const isDue = isStuck || sizeBytes >= intervalBytes
     if (!isDue || snapshots.isBusy || this.#nowMs < this.#snapshotDueMs) return
     this.#snapshotAt = this.#processed
     try {
-      snapshots.begin(this.#processed, this.#mark, this.batches.confirmedMark, this.#gatherState())
+      this.#beginSnapshot()
       this.#copySnapshot()
     } catch (error) {
       this.#onSnapshotFault(error as Error)
     }
   }
 
-  #gatherState(): StateWriter {
+  #beginSnapshot(): void {
+    const { pipeline, snapshots, journal } = this.#parts
     const state = new StateWriter()
-    this.#parts.pipeline.save(state)
-    return state
+    pipeline.save(state)
+    journal.releaseReserve()
+    snapshots.begin(this.#processed, this.#mark, this.batches.confirmedMark, state)
   }
 
   /** One slice, and with the last one the snapshot is complete. */
@@ -343,6 +360,7 @@ export class JournalFollower {
         if (error !== null) this.#onSnapshotFault(error)
         else {
           report({ code: 'SNAPSHOT', message: 'snapshots are written again', isOver: true })
+          this.#parts.journal.keepRoomFor(snapshots.sizeBytes)
           this.#release()
         }
         this.#parts.wake()
@@ -363,7 +381,8 @@ export class JournalFollower {
   /** Gives up what no start will need. */
   #release(): void {
     const { journal, snapshots } = this.#parts
-    journal.releaseBefore(snapshots.releaseBefore(this.batches.openStart ?? this.#sealed))
+    const position = this.batches.openStart ?? this.#sealed
+    journal.releaseBefore(snapshots.releaseBefore(position, journal.isDiskFull))
   }
 
   #isBatchFull(): boolean {

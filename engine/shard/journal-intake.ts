@@ -11,6 +11,7 @@ import type { RingConsumer } from '../ring/ring.ts'
 /** What one append takes from the rings, bytes; one record may pass it. */
 const APPEND_SIZE_BYTES_MAX = 2 << 20
 const RETRY_INTERVAL_MS = 500
+const SEEK_ROOM_INTERVAL_MS = 2000
 /** After these the place on the disk is not to blame. */
 const ROOM_FAULTS = new Set(['ENOSPC', 'EDQUOT'])
 
@@ -45,6 +46,8 @@ export class JournalIntake {
   #troubleMessage = ''
   #mustRoll = false
   #mustRewrite = false
+  #isDiskFull = false
+  #seekRoomAtMs = 0
 
   constructor(parts: IntakeParts) {
     this.#parts = parts
@@ -62,6 +65,7 @@ export class JournalIntake {
   append(control: Uint8Array, isTickDue: boolean, nowMs: number): number {
     const { journal, rings } = this.#parts
     if (nowMs < this.#retryAtMs) return -1
+    this.#watchRoom(nowMs)
     const positions = rings.map((ring) => ring.position)
     try {
       if (journal.isSegmentFull || this.#mustRoll) journal.roll()
@@ -76,8 +80,11 @@ export class JournalIntake {
       if (error instanceof AssertionError) throw error
       for (const [index, ring] of rings.entries()) ring.position = positions[index]
       this.taken.length = 0
-      this.#mustRoll = !ROOM_FAULTS.has((error as NodeJS.ErrnoException).code ?? '')
-      this.#onTrouble('JOURNAL_WRITE', error as Error, nowMs)
+      if (isRoomFault(error)) this.#onNoRoom(nowMs)
+      else {
+        this.#mustRoll = true
+        this.#onTrouble('JOURNAL_WRITE', error as Error, nowMs)
+      }
       return -1
     }
   }
@@ -90,8 +97,32 @@ export class JournalIntake {
       this.#mustRewrite = false
       this.#startSync()
     } catch (error) {
+      if (isRoomFault(error)) this.#onNoRoom(nowMs)
       this.#onTrouble('JOURNAL_SYNC', error as Error, nowMs)
     }
+  }
+
+  /** Says when the disk is full and when it no longer is, and asks it now and then. */
+  #watchRoom(nowMs: number): void {
+    const { journal, report } = this.#parts
+    if (nowMs >= this.#seekRoomAtMs) {
+      this.#seekRoomAtMs = nowMs + SEEK_ROOM_INTERVAL_MS
+      journal.seekRoom()
+    }
+    if (journal.isDiskFull === this.#isDiskFull) return
+    this.#isDiskFull = journal.isDiskFull
+    const message = this.#isDiskFull
+      ? 'the disk has no room for another journal segment; nothing is taken until it has'
+      : 'the disk has room for the journal again'
+    report({ code: 'DISK_FULL', message, isOver: !this.#isDiskFull })
+  }
+
+  #onNoRoom(nowMs: number): void {
+    const next = this.#parts.journal.onNoRoom()
+    this.#mustRoll = next === 'roll'
+    if (next === 'full') this.#retryAtMs = nowMs + RETRY_INTERVAL_MS
+    else this.#parts.wake()
+    this.#watchRoom(nowMs)
   }
 
   #gather(control: Uint8Array, timeMs: number): Batch {
@@ -165,4 +196,8 @@ export class JournalIntake {
     this.#trouble = ''
     this.#troubleMessage = ''
   }
+}
+
+function isRoomFault(error: unknown): boolean {
+  return ROOM_FAULTS.has((error as NodeJS.ErrnoException).code ?? '')
 }

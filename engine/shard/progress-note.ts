@@ -18,13 +18,13 @@ export interface Suspect {
 export class ProgressNote {
   /** Where the engine ended last time, if it was while processing. */
   readonly suspect: Suspect | null
-  #file: JournalFile
+  #file: JournalFile | null
   #words = new Float64Array(2)
   #bytes = [new Uint8Array(this.#words.buffer)]
 
   constructor(disk: JournalDisk) {
     this.suspect = readSuspect(disk)
-    this.#file = disk.create(NAME)
+    this.#file = createNote(disk)
     this.end()
   }
 
@@ -43,14 +43,23 @@ export class ProgressNote {
 
   #write(): void {
     try {
-      this.#file.write(this.#bytes, 0)
+      this.#file?.write(this.#bytes, 0)
     } catch {
-      // A disk that fails is the journal's to report; without its note a death is only harder to explain.
+      // as in `createNote`
     }
   }
 
   close(): void {
-    this.#file.close()
+    this.#file?.close()
+  }
+}
+
+/** A disk that fails is the journal's to report; without its note a death is only harder to explain. */
+function createNote(disk: JournalDisk): JournalFile | null {
+  try {
+    return disk.create(NAME)
+  } catch {
+    return null
   }
 }
 

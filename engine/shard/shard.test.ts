@@ -120,6 +120,7 @@ test('a flush right behind a batch that is confirmed is sent again as it was', a
   const store = new Store()
   const clock = new ManualClock(1_700_000_000_000)
   const life = new Life(disk, store, clock, 1)
+  disk.settle() // its reserve
   life.publish(1)
   await life.step(0, false) // appended, and its sync is under way
   await life.step(2000, false) // so the batch and the flush behind it end at the same position

@@ -35,6 +35,8 @@ export interface RunSettings {
   /** The clock is also set back at times. */
   isClockUnsteady: boolean
   isCacheKept: boolean
+  /** Of each shard's disk; some are smaller than the journal may become. */
+  diskSizeBytesMax: number
   pace: Pace
 }
 
@@ -43,6 +45,9 @@ export type Actor = (typeof ACTORS)[number]
 
 /** How often who gets a turn: upper ends of their shares of [0, 1). */
 export type Pace = { actor: Actor; end: number }[]
+
+/** What snapshots of a run take: two, one that is being written, and the reserve for it. */
+const STATE_SIZE_BYTES_MAX = 80_000
 
 /** Each run meets some of the faults and not others: some need the absence of others to do harm. */
 export function drawSettings(prng: Prng): RunSettings {
@@ -80,6 +85,10 @@ export function drawSettings(prng: Prng): RunSettings {
     isClockUnsteady: prng.unit() < 0.2,
     isCacheKept: prng.unit() < 0.5,
     pace: drawPace(prng),
+    diskSizeBytesMax:
+      prng.unit() < 0.3
+        ? STATE_SIZE_BYTES_MAX + segmentSizeBytes * prng.between(3, 9)
+        : Number.POSITIVE_INFINITY,
   }
 }
 

@@ -20,11 +20,22 @@ export class SimDisk implements JournalDisk {
   isCacheKept = false
   /** Whether syncs and allocations end by `settle` (then several steps fit between) or at once. */
   isSyncManual = false
+  /** Of all files together; growing beyond it is ENOSPC. */
+  sizeBytesMax = Number.POSITIVE_INFINITY
+  /** What beyond it threw. */
+  noRoom: Error = new Error('ENOSPC')
   #waiting: (() => void)[] = []
 
   /** Syncs and allocations that are under way. */
   get waitingCount(): number {
     return this.#waiting.length
+  }
+
+  /** Bytes that files can grow by. */
+  get roomSizeBytes(): number {
+    let sizeBytes = this.sizeBytesMax
+    for (const file of this.files.values()) sizeBytes -= file.sizeBytes()
+    return sizeBytes
   }
 
   list(): string[] {
@@ -125,16 +136,21 @@ export class SimFile implements JournalFile {
   }
 
   write(parts: readonly Uint8Array[], offset: number): void {
-    const { writeFault, shortWriteSizeBytes } = this.#disk
-    let room = writeFault === null ? Number.POSITIVE_INFINITY : shortWriteSizeBytes
+    const { writeFault, shortWriteSizeBytes, noRoom } = this.#disk
+    let sizeBytes = 0
+    for (const part of parts) sizeBytes += part.length
+    const room = this.#sizeBytes - offset + this.#disk.roomSizeBytes
+    const isTooLarge = sizeBytes > room
+    let left = writeFault !== null ? Math.min(shortWriteSizeBytes, room) : room
     let at = offset
     for (const part of parts) {
-      const written = part.subarray(0, room)
+      const written = part.subarray(0, Math.max(0, left))
       this.#put(written, at)
       at += written.length
-      room -= written.length
+      left -= written.length
     }
     if (writeFault !== null) throw writeFault
+    if (isTooLarge) throw noRoom
   }
 
   sync(done: (error: Error | null) => void): void {

@@ -20,6 +20,7 @@ const EXPECTED_REPORTS = new Set([
   'JOURNAL_WRITE',
   'JOURNAL_SYNC',
   'SNAPSHOT',
+  'DISK_FULL',
 ])
 
 export class SimShard extends SimThread {

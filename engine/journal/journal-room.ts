@@ -1,0 +1,118 @@
+/**
+ * Room on the disk that a journal takes before it needs it, beside its work: the next segment's file (the spare), so that
+ * a sync has no file size to write; and a reserve, given up when the disk is full, so that what frees the journal (marks,
+ * confirmations, a segment's header, a snapshot) can still be written. Owned by the shard's thread.
+ */
+import type { JournalDisk, JournalFile } from './disk.ts'
+
+const SPARE = 'spare'
+const RESERVE = 'reserve'
+const UNFINISHED = '.new'
+
+export class JournalRoom {
+  /** The disk had no room for what was to be taken. */
+  isShort = false
+  readonly #disk: JournalDisk
+  /** What each is to have. */
+  readonly #sizeBytes: Record<string, number>
+  readonly #there: Set<string>
+  #isTooSmall = false
+  #isComing = false
+  #isClosed = false
+
+  /** Takes over what an earlier life left. Throws what the disk throws. */
+  constructor(disk: JournalDisk, sizes: { spareSizeBytes: number; reserveSizeBytes: number }) {
+    this.#disk = disk
+    this.#sizeBytes = { [RESERVE]: sizes.reserveSizeBytes, [SPARE]: sizes.spareSizeBytes }
+    const names = disk.list()
+    this.#there = new Set(names.filter((name) => name === SPARE || name === RESERVE))
+    for (const name of [SPARE, RESERVE].map((base) => base + UNFINISHED)) {
+      if (names.includes(name)) disk.remove(name)
+    }
+  }
+
+  get hasSpare(): boolean {
+    return this.#there.has(SPARE)
+  }
+
+  /** Files may grow: what is kept for later is there, and the disk is not known to be full. */
+  get mayGrow(): boolean {
+    return this.#there.has(RESERVE) && !this.isShort
+  }
+
+  /** Takes what is missing, one file after the other. Without it segments grow as they are written. */
+  order(): void {
+    const name = this.#isTooSmall
+      ? RESERVE
+      : [RESERVE, SPARE].find((candidate) => !this.#there.has(candidate))
+    if (name === undefined) this.isShort = false
+    if (name === undefined || this.#isComing || this.#isClosed) return
+    this.#isComing = true
+    this.#disk.allocate(name + UNFINISHED, this.#sizeBytes[name], (error) => {
+      this.#isComing = false
+      if (this.#isClosed) return
+      try {
+        if (error !== null) throw error
+        if (name === SPARE && this.hasSpare)
+          this.#disk.remove(name + UNFINISHED) // a segment was given up meanwhile
+        else this.#disk.rename(name + UNFINISHED, name)
+        if (name === RESERVE) this.#isTooSmall = false
+        this.#there.add(name)
+        this.order()
+      } catch {
+        this.isShort = !this.hasSpare
+        this.#removeUnfinished(name)
+      }
+    })
+  }
+
+  /** Takes a larger reserve when it is smaller than that; until it is there the old one stays. */
+  enlargeReserve(sizeBytes: number): void {
+    if (sizeBytes <= this.#sizeBytes[RESERVE]) return
+    this.#sizeBytes[RESERVE] = sizeBytes
+    this.#isTooSmall = true
+    this.order()
+  }
+
+  /** A file could not grow. */
+  onNoRoom(): void {
+    this.isShort = !this.hasSpare
+  }
+
+  /** The spare under another name, or null without one. Throws what the disk throws. */
+  takeSpare(name: string): JournalFile | null {
+    if (!this.#there.delete(SPARE)) return null
+    this.#disk.rename(SPARE, name)
+    return this.#disk.open(name)
+  }
+
+  /** Gives up a file: it becomes the spare if there is none and it is large enough. */
+  give(name: string, sizeBytes: number): void {
+    if (this.hasSpare || sizeBytes < this.#sizeBytes[SPARE]) this.#disk.remove(name)
+    else {
+      this.#disk.rename(name, SPARE)
+      this.#there.add(SPARE)
+      this.isShort = false
+    }
+  }
+
+  /** Frees the reserve; false when it is in use already. */
+  releaseReserve(): boolean {
+    if (!this.#there.delete(RESERVE)) return false
+    this.#disk.remove(RESERVE)
+    return true
+  }
+
+  close(): void {
+    this.#isClosed = true
+  }
+
+  /** What was written of it would keep others from their room. */
+  #removeUnfinished(name: string): void {
+    try {
+      if (this.#disk.list().includes(name + UNFINISHED)) this.#disk.remove(name + UNFINISHED)
+    } catch {
+      // a disk that fails says so to the journal
+    }
+  }
+}
