@@ -24,8 +24,8 @@ describe('refused', () => {
     [{ streams: ['a'] }, 'streams[0] is "a", must be an object'],
     [{ streams: [stream, null] }, 'streams[1] is null, must be an object'],
     [
-      { streams: [{ ...stream, codec: 'json' }] },
-      'streams[0].codec is "json", must be left out; known here are name, topic',
+      { streams: [{ ...stream, codecs: 'json' }] },
+      'streams[0].codecs is "json", must be left out; known here are name, topic, codec, metrics, raw, steps,',
     ],
     [{ streams: [{ topic: 'x/{device}' }] }, /^config: streams\[0\]\.name is undefined, must be a name/],
     [{ streams: [stream, stream] }, /^config: streams\[1\]\.name is "a", must be a name of its own/],
@@ -54,7 +54,7 @@ describe('refused', () => {
     [{ batch: { ageMsMax: 0.5 } }, 'batch.ageMsMax is 0.5, must be a whole number from 1 to 600000'],
     [
       { windows: { widths: ['10s', '8785h'] } },
-      /^config: windows\.widths\[1\] is "8785h", must be .*at most 8784h/,
+      /^config: windows\.widths\[1\] is "8785h", must be .*at most 366d/,
     ],
     [{ windows: { widths: list(33) } }, /^config: windows\.widths is \[.*, must be a list of at most 32/],
   ]
@@ -69,11 +69,20 @@ describe('refused', () => {
 })
 
 test('what is left out is the default', () => {
-  expect(checkConfig({})).toEqual(DEFAULT_CONFIG)
+  const { pipelines, ...rest } = checkConfig({})
+  expect(rest).toEqual(DEFAULT_CONFIG)
+  expect(pipelines).toHaveLength(1)
   expect(checkConfig({ windows: { latenessMs: 0 }, limits: undefined })).toEqual({
     ...DEFAULT_CONFIG,
+    pipelines,
     windows: { ...DEFAULT_CONFIG.windows, latenessMs: 0 },
   })
+})
+
+test('widths are written as the column `window` has them', () => {
+  const { windows, pipelines } = checkConfig({ windows: { widths: ['500ms', '60s', '24h'] } })
+  expect(windows.widths).toEqual(['500ms', '1m', '1d'])
+  expect(pipelines[0].operators.map(({ label }) => label)).toEqual(['500ms', '1m', '1d'])
 })
 
 test('every number has a range, which its default is in, and both ends of which are taken', () => {

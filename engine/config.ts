@@ -1,23 +1,189 @@
 /**
- * What an engine is told to do: the streams it takes, and its bounds. A `millrace.config.ts` default-exports
- * `defineConfig({...})`; what it leaves out is the default here. Checked once, at start, by config-check.ts.
+ * What an engine is told to do: the streams it takes, what becomes of their readings, and its bounds. A `millrace.config.ts`
+ * default-exports `defineConfig({...})`; what it leaves out is the default here. The functions below only note what was
+ * asked for: it is checked once, at start, by config-check.ts, which knows the path of a faulty key.
  */
+import type { Aggregate, CalendarUnit, WindowSpec } from '../operators/window-spec.ts'
 
-export interface StreamConfig {
+/** A number and a unit: `500ms`, `10s`, `1m`, `2h`, `7d`, `4w`, `2y` (years of 365 days). */
+export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w' | 'y'}`
+
+/**
+ * A reading, as filters and maps see it. One object serves all readings: it is good for the call that it is handed to and
+ * must not be kept. Texts are decoded when asked for.
+ */
+export interface Reading {
+  readonly stream: string
+  readonly device: string
+  readonly metric: string
+  /** NaN for a text reading; booleans are 0 and 1. */
+  readonly value: number
+  /** Null for a number. */
+  readonly text: string | null
+  /** Event time, ms since the epoch. */
+  readonly timeMs: number
+  readonly arrivalMs: number
+  /** What the topic has at a named level: with `plants/{plant}/{device}`, level('plant'). */
+  level(name: string): string
+}
+
+/** The readings of one message that have the same time, as `derive` sees them. One object serves all, as above. */
+export interface ReadingGroup {
+  readonly stream: string
+  readonly device: string
+  readonly timeMs: number
+  readonly arrivalMs: number
+  level(name: string): string
+  /** NaN when the metric is not among them, or is a text. */
+  value(metric: string): number
+  /** Null when the metric is not among them, or is a number. */
+  text(metric: string): string | null
+  has(metric: string): boolean
+}
+
+export type ReadingTest = (reading: Reading) => boolean
+export type ReadingMap = (reading: Reading) => number | string
+export type GroupFunction = (group: ReadingGroup) => number
+
+export type Step =
+  | { kind: 'filter'; fn: ReadingTest }
+  | { kind: 'map'; metric: string; fn: ReadingMap }
+  | { kind: 'derive'; name: string; fn: GroupFunction }
+
+/** Keeps the readings for which `fn` is true. The others count as filtered. */
+export function filter(fn: ReadingTest): Step {
+  return { kind: 'filter', fn }
+}
+
+/**
+ * Gives readings of a metric (`*` stands for any characters) another value; a string makes a text reading of it. NaN takes the
+ * reading out, counted as filtered.
+ */
+export function map(metric: string, fn: ReadingMap): Step {
+  return { kind: 'map', metric, fn }
+}
+
+/**
+ * Adds a reading to those of a message that have the same time: `derive('power', (m) => m.value('voltage') *
+ * m.value('current'))`. NaN adds none.
+ */
+export function derive(name: string, fn: GroupFunction): Step {
+  return { kind: 'derive', name, fn }
+}
+
+export interface OperatorOptions {
+  /** Count, sum, min, max, mean, first and last when left out. */
+  aggregates?: Aggregate[]
+  /** How long rows are kept; for ever when left out. */
+  retention?: Duration
+}
+
+export interface AlignedOptions extends OperatorOptions {
+  /** Open windows show what they have so far, this often. */
+  early?: Duration
+}
+
+export type Operator =
+  | { kind: 'tumbling'; width: Duration; options: AlignedOptions }
+  | { kind: 'hopping'; width: Duration; hop: Duration; options: AlignedOptions }
+  | { kind: 'calendar'; unit: CalendarUnit; timeZone: string; options: AlignedOptions }
+  | { kind: 'session'; gap: Duration; options: OperatorOptions }
+  | { kind: 'count'; size: number; options: OperatorOptions }
+  | { kind: 'sliding'; width: Duration; options: OperatorOptions }
+  | { kind: 'tiers'; tiers: Tier[] }
+
+/** Windows of one width, one after another from the epoch on. */
+export function tumbling(width: Duration, options: AlignedOptions = {}): Operator {
+  return { kind: 'tumbling', width, options }
+}
+
+/** Windows of one width, one beginning at every hop: `hopping('10m', '10s')`. */
+export function hopping(width: Duration, hop: Duration, options: AlignedOptions = {}): Operator {
+  return { kind: 'hopping', width, hop, options }
+}
+
+/** Days, weeks from Monday, or months of a time zone: `calendar('day', 'Europe/Berlin')`. */
+export function calendar(unit: CalendarUnit, timeZone: string, options: AlignedOptions = {}): Operator {
+  return { kind: 'calendar', unit, timeZone, options }
+}
+
+/** Readings of a series that are at most `gap` apart. */
+export function session(gap: Duration, options: OperatorOptions = {}): Operator {
+  return { kind: 'session', gap, options }
+}
+
+/** Every `size` readings of a series. */
+export function count(size: number, options: OperatorOptions = {}): Operator {
+  return { kind: 'count', size, options }
+}
+
+/** At each reading, what came in `width` up to it. */
+export function sliding(width: Duration, options: OperatorOptions = {}): Operator {
+  return { kind: 'sliding', width, options }
+}
+
+export type Tier = Duration | `${Duration} for ${Duration}` | `raw for ${Duration}`
+
+/**
+ * Downsampling by one line: `tiers('raw for 30d', '10s for 90d', '1m for 2y', '1h')`. Each width is a multiple of the one before
+ * it and computed from that; `for` is how long its rows are kept. `raw` are the readings themselves.
+ */
+export function tiers(...tiers: Tier[]): Operator {
+  return { kind: 'tiers', tiers }
+}
+
+/** Names of metrics; `*` stands for any characters. */
+export interface MetricSelection {
+  /** All when left out. */
+  include?: string[]
+  exclude?: string[]
+}
+
+/** A part of a stream's readings, and the operators over it. */
+export interface BranchOptions {
+  metrics?: MetricSelection
+  filter?: ReadingTest
+  operators: Operator[]
+}
+
+export type Codec = 'auto' | 'json' | 'msgpack'
+
+export interface StreamOptions {
   /** Goes into the column `stream`. */
   name: string
-  /** A topic with one level `{device}`, and `+` for levels that do not matter: `plants/+/{device}/data`. */
+  /**
+   * A topic with one level `{device}`, other named levels, and `+` for levels that do not matter:
+   * `plants/{plant}/{device}/+/data`. A level `{metric}` names the metric of a payload that is a bare number, boolean or text,
+   * and stands, with a dot, before the metrics of an object.
+   */
+  topic: string
+  /** `auto` tells JSON from MessagePack by the first byte. */
+  codec?: Codec
+  /** Which of the payloads' metrics are taken, before any step; and the units that analysts find in the view `metrics`. */
+  metrics?: MetricSelection & { units?: Record<string, string> }
+  /** False keeps no rows in `samples`. */
+  raw?: false | { retention?: Duration }
+  /** In order, over each message. */
+  steps?: Step[]
+  /** Short for one branch that takes every reading; `windows.widths` when there are no branches either. */
+  operators?: Operator[]
+  branches?: BranchOptions[]
+}
+
+/** What doors and journals need of a stream. */
+export interface StreamConfig {
+  name: string
   topic: string
 }
 
 export interface WindowConfig {
-  /** Widths as they stand in the column `window`: a number and `s`, `m` or `h`. Ascending. */
+  /** The tumbling windows of streams that name no operators. Ascending. */
   widths: string[]
   /** How far behind its newest reading a series may still deliver, ms. */
   latenessMs: number
   /** A series without a reading for this long has its windows closed, ms. */
   idleTimeoutMs: number
-  /** A reading this far ahead of its arrival moves no watermark, ms. */
+  /** A reading this far ahead of its arrival goes to `dead_letters`, ms. */
   aheadGuardMs: number
 }
 
@@ -42,16 +208,66 @@ export interface LimitsConfig {
   connectionsMax: number
   /** Records between a gateway and a shard, bytes; a power of two. */
   ringSizeBytes: number
+  /** Metrics of one device; messages with more go to `dead_letters`. */
+  metricsPerDeviceMax: number
 }
 
+export interface MillraceOptions {
+  streams?: StreamOptions[]
+  windows?: Partial<WindowConfig>
+  batch?: Partial<BatchConfig>
+  limits?: Partial<LimitsConfig>
+}
+
+/** For `export default defineConfig({...})`: gives editors the shape. */
+export function defineConfig(config: MillraceOptions): MillraceOptions {
+  return config
+}
+
+/** Of some metrics, those that the readings must have; null for any. */
+export interface Selection {
+  include: string[] | null
+  exclude: string[]
+}
+
+export interface Branch {
+  selection: Selection
+  filter: ReadingTest | null
+}
+
+/** One operator over a stream; branches that ask for windows with the same label share it. */
+export interface StreamOperator {
+  label: string
+  spec: WindowSpec
+  /** Which of the stream's branches feed it: it takes a reading that any of them takes. */
+  branches: number[]
+  /** Null: rows are kept for ever. */
+  retentionMs: number | null
+}
+
+/** What becomes of a stream's readings, checked. */
+export interface StreamPipeline {
+  codec: Codec
+  selection: Selection
+  units: Record<string, string>
+  isRaw: boolean
+  rawRetentionMs: number | null
+  steps: Step[]
+  branches: Branch[]
+  operators: StreamOperator[]
+}
+
+/** A whole config, checked. Functions are in `pipelines` alone: the rest can be sent to threads. */
 export interface MillraceConfig {
   streams: StreamConfig[]
+  /** By stream. */
+  pipelines: StreamPipeline[]
   windows: WindowConfig
   batch: BatchConfig
   limits: LimitsConfig
 }
 
-export const DEFAULT_CONFIG: MillraceConfig = {
+export const DEFAULT_CONFIG: Omit<MillraceConfig, 'pipelines'> = {
   streams: [{ name: 'telemetry', topic: 'devices/{device}/telemetry' }],
   windows: { widths: ['10s', '1m'], latenessMs: 10_000, idleTimeoutMs: 30_000, aheadGuardMs: 300_000 },
   batch: { rowsMax: 500_000, sizeBytesMax: 32 << 20, ageMsMax: 1000 },
@@ -63,14 +279,6 @@ export const DEFAULT_CONFIG: MillraceConfig = {
     connectTimeoutMs: 10_000,
     connectionsMax: 20_000,
     ringSizeBytes: 16 << 20,
+    metricsPerDeviceMax: 1000,
   },
-}
-
-type DeepPartial<T> = {
-  [K in keyof T]?: T[K] extends unknown[] ? T[K] : T[K] extends object ? DeepPartial<T[K]> : T[K]
-}
-
-/** For `export default defineConfig({...})`: gives editors the shape. */
-export function defineConfig(config: DeepPartial<MillraceConfig>): DeepPartial<MillraceConfig> {
-  return config
 }

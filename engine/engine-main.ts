@@ -3,12 +3,9 @@
  * which reach the whole group: only the supervisor's `stop` drains it. Invariant: it never outlives its supervisor, and
  * a fault that nobody expected ends it at once; the journal is the way back.
  */
-import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { inspect } from 'node:util'
 import { assert } from '../base/assert.ts'
-import type { MillraceConfig } from './config.ts'
-import { ConfigError, checkConfig } from './config-check.ts'
+import { firstLine, loadConfig } from './config-file.ts'
+import { ConfigError } from './config-value.ts'
 import type { Engine } from './engine.ts'
 import { EngineError } from './engine-error.ts'
 import type { EngineFigures, EngineLaunch, EngineReport, EngineRequest } from './engine-messages.ts'
@@ -94,21 +91,4 @@ function endAtOnce(): void {
 function report(message: EngineReport, sent?: () => void): void {
   assert(process.send !== undefined, 'engine-main.ts is the entry of a forked process')
   process.send(message, undefined, undefined, sent)
-}
-
-async function loadConfig(file: string | null): Promise<MillraceConfig> {
-  if (file === null) return checkConfig({})
-  try {
-    const module = await import(pathToFileURL(resolve(file)).href)
-    return checkConfig(module.default)
-  } catch (error) {
-    if (error instanceof ConfigError) throw error
-    throw new EngineError('CONFIG', `config ${file} can't be loaded: ${firstLine(error)}`, error)
-  }
-}
-
-/** Of whatever was thrown: a config is code, and need not throw errors. */
-function firstLine(thrown: unknown): string {
-  const text = thrown instanceof Error ? thrown.message || thrown.name : inspect(thrown)
-  return text.split('\n')[0]
 }

@@ -8,7 +8,7 @@
  * messages may still change are left out of the comparison, and told as in flight.
  */
 import type { WindowConfig } from '../config.ts'
-import { durationMs as widthOf } from '../config-check.ts'
+import { durationMs as widthOf } from '../config-value.ts'
 import type { StoreTarget } from '../store/target.ts'
 import type { Difference } from './difference.ts'
 import type { JournalFindings } from './journal-walk.ts'

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { WindowConfig } from '../config.ts'
-import { ConfigError, checkConfig } from '../config-check.ts'
+import { checkConfig } from '../config-check.ts'
+import { ConfigError } from '../config-value.ts'
 import { AuditError } from './audit-error.ts'
 
 export interface RecordedLayout {

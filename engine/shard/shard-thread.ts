@@ -5,7 +5,7 @@
 import { systemClock } from '../../base/clock.ts'
 import { Prng } from '../../base/prng.ts'
 import type { BatchConfig, StreamConfig, WindowConfig } from '../config.ts'
-import { durationMs } from '../config-check.ts'
+import { durationMs } from '../config-value.ts'
 import { EngineError } from '../engine-error.ts'
 import { NodeDisk } from '../journal/disk.ts'
 import { Journal } from '../journal/journal.ts'

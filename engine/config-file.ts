@@ -1,0 +1,26 @@
+/** Reads a config file: a TypeScript or JavaScript module that default-exports what `defineConfig` returns. */
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
+import type { MillraceConfig } from './config.ts'
+import { checkConfig } from './config-check.ts'
+import { ConfigError } from './config-value.ts'
+import { EngineError } from './engine-error.ts'
+
+/** Null gives the default config. Throws ConfigError, and EngineError when the file can't be loaded. */
+export async function loadConfig(file: string | null): Promise<MillraceConfig> {
+  if (file === null) return checkConfig({})
+  try {
+    const module = await import(pathToFileURL(resolve(file)).href)
+    return checkConfig(module.default)
+  } catch (error) {
+    if (error instanceof ConfigError) throw error
+    throw new EngineError('CONFIG', `config ${file} can't be loaded: ${firstLine(error)}`, error)
+  }
+}
+
+/** Of whatever was thrown: a config is code, and need not throw errors. */
+export function firstLine(thrown: unknown): string {
+  const text = thrown instanceof Error ? thrown.message || thrown.name : inspect(thrown)
+  return text.split('\n')[0]
+}
