@@ -36,8 +36,9 @@ export class RecordPages {
       record = ++this.#usedMax
       while (record >>> PAGE_LOG2 >= this.#pages.length) this.#addPage()
     }
+    const page = this.page(record)
     const offset = this.offset(record)
-    this.page(record).fill(0, offset, offset + this.#stride)
+    for (let i = offset; i < offset + this.#stride; i++) page[i] = 0 // faster than `fill` on so few
     return record
   }
 
