@@ -9,6 +9,8 @@ const NAME_SIZE_BYTES_MAX = 256
 
 export class MetricNames {
   readonly countMax: number
+  /** New names are refused from here on; at most `countMax`. */
+  countLimit: number
   #slots: Int32Array
   #hashes: number[] = []
   #names: Uint8Array[] = []
@@ -16,6 +18,7 @@ export class MetricNames {
 
   constructor(countMax = 65_536) {
     this.countMax = countMax
+    this.countLimit = countMax
     this.#slots = new Int32Array(256).fill(-1)
   }
 
@@ -65,7 +68,7 @@ export class MetricNames {
       const index = this.#slots[slot]
       if (this.#hashes[index] === hash && isEqual(this.#names[index], bytes, start, end)) return index
     }
-    if (this.#names.length >= this.countMax) return -1
+    if (this.#names.length >= this.countLimit) return -1
     const index = this.#names.length
     const name = bytes.slice(start, end)
     this.#names.push(name)

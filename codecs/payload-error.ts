@@ -23,6 +23,10 @@ export const PayloadError = {
 
 export type PayloadError = (typeof PayloadError)[keyof typeof PayloadError]
 
+/** What payloads of a stream are; AUTO tells by the first byte. */
+export const PayloadCodec = { AUTO: 0, JSON: 1, MSGPACK: 2 } as const
+export type PayloadCodec = (typeof PayloadCodec)[keyof typeof PayloadCodec]
+
 /** Containers inside each other, the outermost counted as 1. */
 export const DEPTH_MAX = 32
 /** Of one dotted metric name. */

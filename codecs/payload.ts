@@ -12,17 +12,18 @@
  * came before.
  */
 import { assert } from '../base/assert.ts'
+import { BareValueScanner } from './bare-value.ts'
 import type { ReadingColumns } from './columns.ts'
 import { JsonScanner } from './json/json-scanner.ts'
 import { OVERREAD_BYTES } from './json/number.ts'
 import type { MetricNames } from './metric-names.ts'
 import { MsgpackScanner } from './msgpack/msgpack-scanner.ts'
-import { PAYLOAD_SIZE_BYTES_MAX, PayloadError } from './payload-error.ts'
+import { PAYLOAD_SIZE_BYTES_MAX, PayloadCodec, PayloadError } from './payload-error.ts'
 import { ObjectRows } from './payload-rows.ts'
 import { ShapeTable } from './payload-shapes.ts'
 
 // biome-ignore lint/performance/noBarrelFile: the scanners need the codes, users one module for all of it
-export { PayloadError, payloadErrorText } from './payload-error.ts'
+export { PayloadCodec, PayloadError, payloadErrorText } from './payload-error.ts'
 
 export class PayloadScanner {
   /** The shape the last successful scan followed; -1 when the payload was not one object or has none yet. */
@@ -43,6 +44,7 @@ export class PayloadScanner {
   #view: DataView = new DataView(new ArrayBuffer(0))
   #columns: ReadingColumns | undefined
   #scratch: Uint8Array = new Uint8Array(256)
+  #bare = new BareValueScanner()
 
   constructor(names: MetricNames) {
     const rows = new ObjectRows(names)
@@ -64,12 +66,23 @@ export class PayloadScanner {
    * before, or -1. Returns the number of rows appended or a negative PayloadError.
    */
   // hot: per message
-  scan(bytes: Uint8Array, start: number, end: number, columns: ReadingColumns, shapeHint: number): number {
+  scan(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    columns: ReadingColumns,
+    shapeHint: number,
+    codec: PayloadCodec = PayloadCodec.AUTO,
+  ): number {
     if (bytes !== this.#bytes || columns !== this.#columns) this.#attach(bytes, columns)
     assert(start >= 0 && start <= end && end <= this.#sizeBytes, 'payload: range outside the bytes')
     if (end - start > PAYLOAD_SIZE_BYTES_MAX) return this.#fail(PayloadError.TOO_LARGE)
-    if (end + OVERREAD_BYTES > this.#sizeBytes) return this.#scanCopy(start, end, columns, shapeHint)
-    if (isMsgpackContainer(this.#view.getUint8(start))) {
+    if (end + OVERREAD_BYTES > this.#sizeBytes) return this.#scanCopy(start, end, columns, shapeHint, codec)
+    if (
+      codec === PayloadCodec.AUTO
+        ? isMsgpackContainer(this.#view.getUint8(start))
+        : codec !== PayloadCodec.JSON
+    ) {
       const scanner = this.#msgpack
       const rowCount = scanner.scan(start, end, shapeHint)
       this.shape = scanner.shape
@@ -81,6 +94,27 @@ export class PayloadScanner {
     this.shape = scanner.shape
     this.repeatedShape = scanner.repeatedShape
     return rowCount
+  }
+
+  /**
+   * As scan, on a topic that names the metric: a payload that is neither an object nor an array is one bare value, a row of
+   * `metric`. See bare-value.ts.
+   */
+  // hot: per message
+  scanNamed(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    columns: ReadingColumns,
+    shapeHint: number,
+    codec: PayloadCodec,
+    metric: number,
+  ): number {
+    if (startsContainer(bytes, start, end, codec))
+      return this.scan(bytes, start, end, columns, shapeHint, codec)
+    this.shape = -1
+    this.repeatedShape = -1
+    return this.#bare.scan(bytes, start, end, columns, metric, codec)
   }
 
   #attach(bytes: Uint8Array, columns: ReadingColumns): void {
@@ -95,7 +129,13 @@ export class PayloadScanner {
   /**
    * As scan, for a payload so close to the end of its buffer that the scanners' wide reads would leave it.
    */
-  #scanCopy(start: number, end: number, columns: ReadingColumns, shapeHint: number): number {
+  #scanCopy(
+    start: number,
+    end: number,
+    columns: ReadingColumns,
+    shapeHint: number,
+    codec: PayloadCodec,
+  ): number {
     const bytes = this.#bytes
     const sizeBytes = end - start
     if (sizeBytes + OVERREAD_BYTES > this.#scratch.length) {
@@ -103,7 +143,7 @@ export class PayloadScanner {
     }
     const scratch = this.#scratch
     for (let i = 0; i < sizeBytes; i++) scratch[i] = bytes[start + i]
-    return this.scan(scratch, 0, sizeBytes, columns, shapeHint)
+    return this.scan(scratch, 0, sizeBytes, columns, shapeHint, codec)
   }
 
   #fail(error: PayloadError): PayloadError {
@@ -116,4 +156,12 @@ export class PayloadScanner {
 /** Whether a MessagePack map or array begins with this byte; no JSON text does. */
 function isMsgpackContainer(byte: number): boolean {
   return (byte >= 0x80 && byte <= 0x9f) || (byte >= 0xdc && byte <= 0xdf)
+}
+
+function startsContainer(bytes: Uint8Array, start: number, end: number, codec: PayloadCodec): boolean {
+  if (start >= end) return false
+  if (codec !== PayloadCodec.JSON && isMsgpackContainer(bytes[start])) return true
+  if (codec === PayloadCodec.MSGPACK) return false
+  while (start < end && bytes[start] <= 0x20) start++
+  return start < end && (bytes[start] === 0x7b || bytes[start] === 0x5b)
 }
