@@ -22,7 +22,18 @@ function makeBlock(
   const values = Float64Array.from({ length: rowCount }, () => prng.normal())
   const counts = Float64Array.from({ length: rowCount }, () => prng.u32() * 1000)
   const writer = new BlockWriter()
-  writer.begin(7, rowCount)
+  const runSize = Int32Array.from({ length: rowCount }, () => prng.between(0, 5))
+  const runStart = runSize.map((_, row) => runSize.subarray(0, row).reduce((sum, size) => sum + size, 0))
+  const keys = Int32Array.from({ length: rowCount * 5 }, () => prng.between(-1e6, 1e6))
+  const weights = Float64Array.from(keys, () => prng.u32() * 1000)
+  const runs = { start: runStart, size: runSize, keys, values: weights }
+  const registers = {
+    ...runs,
+    keys: keys.map((key) => key & 0xffff),
+    values: weights.map((one) => one % 256),
+  }
+  const stateOf = (entry: number): string => 'ü'.repeat(entry % 90)
+  writer.begin(11, rowCount)
   writer.lowCardinality('device', devices.map(utf8), deviceOf, null)
   writer.dateTime64('ts', ms, null)
   writer.float64('value', values, null)
@@ -35,6 +46,21 @@ function makeBlock(
     'DateTime',
   )
   writer.dateTime64AndFloat64('first', PAIR, ms, values, null)
+  writer.keyedArrays(
+    'bins',
+    'SimpleAggregateFunction(sumMap, Tuple(Array(Int32), Array(UInt64)))',
+    runs,
+    null,
+  )
+  writer.keyedArrays('registers', 'Tuple(Array(UInt16), Array(UInt8))', registers, null)
+  writer.map('states', runStart, runSize, (entry) => utf8(stateOf(entry)), weights, null)
+  writer.varianceStates('variance', counts, values, weights, null)
+  const runOf = (row: number, list: Int32Array | Float64Array): string =>
+    JSON.stringify([...list.subarray(runStart[row], runStart[row] + runSize[row])])
+  const statesOf = (row: number): string => {
+    const entries = Array.from({ length: runSize[row] }, (_, i) => runStart[row] + i)
+    return JSON.stringify([entries.map(stateOf), entries.map((entry) => weights[entry])])
+  }
   const rows = texts.map((text, row) => ({
     device: devices[deviceOf[row]],
     ts: new Date(ms[row]).toISOString(),
@@ -44,6 +70,12 @@ function makeBlock(
     minute: new Date(row * 60_000).toISOString(),
     first: new Date(ms[row]).toISOString(),
     first_value: values[row],
+    bins: runOf(row, keys),
+    bins_value: runOf(row, weights),
+    registers: runOf(row, registers.keys),
+    registers_value: runOf(row, registers.values),
+    states: statesOf(row),
+    variance: JSON.stringify([counts[row], values[row], weights[row]]),
   }))
   return { block: writer.finish().slice(), rows }
 }

@@ -319,6 +319,78 @@ test('aggregate columns merge what blocks bring', () => {
   expect(rows(merged)).toEqual([[6, -1, 3, 5]])
 })
 
+describe('arrays, maps and states are byte for byte what ClickHouse writes', () => {
+  const quantiles = 'Tuple(Array(Int32), Array(UInt64))'
+  const registers = 'Tuple(Array(UInt16), Array(UInt8))'
+  const columns = `n UInt64, quantiles ${quantiles}, registers ${registers}, states Map(String, Float64),
+    variance AggregateFunction(varPopStable, Float64)`
+  const seed = 41
+  for (const [count, sizeMax] of [
+    [0, 0],
+    [1, 0],
+    [3, 1],
+    [500, 40],
+    [20, 1000],
+  ]) {
+    for (const isOrdered of [false, true]) {
+      test(`${count} rows of up to ${sizeMax}, ${isOrdered ? 'permuted' : 'as they are'}`, async () => {
+        const prng = new Prng(seed + count)
+        const size = Int32Array.from({ length: count }, () => prng.between(0, sizeMax))
+        const start = size.map((_, row) => size.subarray(0, row).reduce((sum, one) => sum + one, 0))
+        const entryCount = size.reduce((sum, one) => sum + one, 0)
+        const keys = Int32Array.from({ length: entryCount }, () => prng.u32())
+        const values = Float64Array.from({ length: entryCount }, (_, i) => prng.u32() * 2 ** (i % 22))
+        const small = keys.map((key) => key & 0xffff)
+        const smaller = values.map((value) => value % 256)
+        const countOf = (row: number): number => [row, 127, 128, 2 ** 31, 2 ** 53][row % 5]
+        const counts = Float64Array.from({ length: count }, (_, row) => countOf(row))
+        const mean = Float64Array.from({ length: count }, () => prng.normal())
+        const m2 = Float64Array.from({ length: count }, () => prng.unit())
+        const order = isOrdered ? shuffled(count, prng) : null
+        const writer = new BlockWriter()
+        const write = (): Uint8Array => {
+          writer.begin(5, count)
+          writer.uint64('n', counts, order)
+          writer.keyedArrays('quantiles', quantiles, { start, size, keys, values }, order)
+          writer.keyedArrays('registers', registers, { start, size, keys: small, values: smaller }, order)
+          const keyOf = (entry: number) => encoder.encode(`s${'\u00e9'.repeat(entry % 70)}${entry}`)
+          writer.map('states', start, size, keyOf, values, order)
+          writer.varianceStates('variance', counts, mean, m2, order)
+          return writer.finish()
+        }
+        const block = write().slice()
+        expect(write()).toEqual(block)
+        insert(columns, block)
+        if (count === 0) return
+        expect(Buffer.compare(block, await nativeBytes())).toBe(0)
+        const found = rows<[number[], string[], Record<string, number>, number, number]>(
+          `SELECT quantiles.1, arrayMap(x -> toString(x), quantiles.2), states, length(registers.1),
+            finalizeAggregation(variance) FROM t.x`,
+        )
+        for (const [row, [foundKeys, foundValues, states, registerCount, variance]] of found.entries()) {
+          const at = order === null ? row : order[row]
+          const range = [start[at], start[at] + size[at]] as const
+          expect(foundKeys).toEqual([...keys.subarray(...range)])
+          expect(foundValues).toEqual(Array.from(values.subarray(...range), String))
+          expect(Object.values(states)).toEqual([...values.subarray(...range)])
+          expect(registerCount).toBe(size[at])
+          expect(variance).toBe(counts[at] === 0 ? null : m2[at] / counts[at])
+        }
+      })
+    }
+  }
+
+  test('other types of arrays are refused', () => {
+    const writer = new BlockWriter()
+    const none = new Int32Array(0)
+    const runs = { start: none, size: none, keys: none, values: new Float64Array(0) }
+    writer.begin(1, 0)
+    expect(() => writer.keyedArrays('x', 'Tuple(Array(String), Array(UInt8))', runs, null)).toThrow(
+      /keyed arrays are no column of type Tuple\(Array\(String/,
+    )
+  })
+})
+
 test('an order may leave rows out: a batch in pieces', () => {
   const writer = new BlockWriter()
   const values = Float64Array.of(10, 11, 12, 13)

@@ -10,6 +10,7 @@
 import { assert } from '../../base/assert.ts'
 import { writeDateTimes } from './date-time.ts'
 import { DictionaryKeys } from './dictionary-keys.ts'
+import { elementTypesOf, KeyedArrays, type KeyedRuns } from './keyed-arrays.ts'
 
 /**
  * Which rows a column takes, in which order; null for all from the first on. Indexes may be left out or
@@ -19,6 +20,7 @@ export type RowOrder = Int32Array | null
 
 const BUFFER_SIZE_BYTES_MIN = 1 << 16
 const VARINT_SIZE_BYTES_MAX = 5
+const VARINT_SIZE_BYTES_MAX_64 = 8
 /** Up to here a loop copies faster than `set`. */
 const LOOP_COPY_SIZE_BYTES_MAX = 32
 /** A dictionary up to this size is written whole, without looking which of it is in use. */
@@ -40,6 +42,7 @@ export class BlockWriter {
   #scratchUint16 = new Uint16Array(0)
   #scratchUint8 = new Uint8Array(0)
   readonly #keys = new DictionaryKeys()
+  readonly #keyedArrays = new KeyedArrays()
   readonly #headers = new Map<string, Uint8Array>()
 
   /** Starts a block; exactly `columnCount` columns of `rowCount` rows must follow. */
@@ -91,6 +94,68 @@ export class BlockWriter {
     this.#checkRows(name, values, order)
     this.#writeDateTimes(ms, order)
     this.#writeFloat64(values, order)
+  }
+
+  /**
+   * A Tuple(Array(K), Array(V)) from runs of keys and values, K and V among UInt8, UInt16, Int32 and UInt64; or a
+   * SimpleAggregateFunction over one.
+   */
+  keyedArrays(name: string, type: string, runs: KeyedRuns, order: RowOrder): void {
+    const [keyType, valueType] = elementTypesOf(type)
+    this.#beginColumn(name, type)
+    this.#checkRows(name, runs.size, order)
+    this.#append(this.#keyedArrays.encode(runs, runs.keys, keyType, order, this.#rowCount))
+    this.#append(this.#keyedArrays.encode(runs, runs.values, valueType, order, this.#rowCount))
+  }
+
+  /**
+   * AggregateFunction(varPopStable, Float64) from count, mean and the sum of squared differences from it: states as
+   * ClickHouse writes them, a varint and two floats.
+   */
+  varianceStates(name: string, n: Float64Array, mean: Float64Array, m2: Float64Array, order: RowOrder): void {
+    this.#beginColumn(name, 'AggregateFunction(varPopStable, Float64)')
+    this.#checkRows(name, m2, order)
+    const rowCount = this.#rowCount
+    const floats = this.#scratchFloat64
+    this.#reserve(rowCount * (VARINT_SIZE_BYTES_MAX_64 + 16))
+    for (let row = 0; row < rowCount; row++) {
+      const index = order === null ? row : order[row]
+      this.#writeVarint64(n[index])
+      floats[0] = mean[index]
+      floats[1] = m2[index]
+      for (let byte = 0; byte < 16; byte++) this.#bytes[this.#sizeBytes++] = this.#scratchUint8[byte]
+    }
+  }
+
+  /** Map(String, Float64): row r has entries start[r] .. start[r] + size[r] - 1, whose keys are asked for in UTF-8. */
+  map(
+    name: string,
+    start: Int32Array,
+    size: Int32Array,
+    keyOf: (entry: number) => Uint8Array,
+    values: Float64Array,
+    order: RowOrder,
+  ): void {
+    this.#beginColumn(name, 'Map(String, Float64)')
+    this.#checkRows(name, size, order)
+    const rowCount = this.#rowCount
+    let entryCount = 0
+    for (let row = 0; row < rowCount; row++) {
+      entryCount += size[order === null ? row : order[row]]
+      this.#writeUint64(entryCount)
+    }
+    const ordered = new Float64Array(entryCount)
+    let count = 0
+    for (let row = 0; row < rowCount; row++) {
+      const index = order === null ? row : order[row]
+      for (let entry = start[index]; entry < start[index] + size[index]; entry++) {
+        const key = keyOf(entry)
+        this.#reserve(key.length + VARINT_SIZE_BYTES_MAX)
+        this.#writeString(key, 0, key.length)
+        ordered[count++] = values[entry]
+      }
+    }
+    this.#append(new Uint8Array(ordered.buffer))
   }
 
   /** UInt32 from whole numbers below 2^32. */
@@ -255,6 +320,14 @@ export class BlockWriter {
       rest >>>= 7
     }
     this.#bytes[this.#sizeBytes++] = rest
+  }
+
+  /** A whole number up to 2^53 as a varint; room must have been made. */
+  #writeVarint64(value: number): void {
+    let rest = value
+    for (; rest >= 2 ** 31; rest = Math.floor(rest / 128))
+      this.#bytes[this.#sizeBytes++] = (rest % 128) | 0x80
+    this.#writeVarint(rest)
   }
 
   /** A whole number below 2^31 in 8 bytes. */
