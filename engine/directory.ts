@@ -2,13 +2,15 @@
  * The data directory: whose it is, and that only one engine uses it. Owned by the main thread.
  *
  *   millrace.json   what the journals were written under: format version, store id, shards, streams, windows
+ *   starts          how often an engine was started here
  *   lock.db         an SQLite database that the engine holds locked; the kernel lets go of it when the process dies
  *   journal/N/      the journal of shard N
  *   store/          the embedded ClickHouse, and store-run/ what it needs while it runs
  */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import {
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -17,6 +19,7 @@ import {
   renameSync,
   rmSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -27,6 +30,7 @@ import { makeDirectory } from './make-directory.ts'
 
 const NAME = 'millrace.json'
 const FORMAT_VERSION = 1
+const START_COUNT_MAX = 2 ** 20 - 1
 /** An engine that was killed may take a moment to be gone. */
 const PREDECESSOR_WAIT_MS = 3000
 
@@ -87,6 +91,25 @@ export class DataDirectory {
     save(join(this.path, NAME), identity)
     this.#identity = identity
     return identity
+  }
+
+  /**
+   * The number of this start, 1 to 2^20 - 1: no other start has it whose messages may still be delivered again. Written in
+   * place, for which a full disk has room.
+   */
+  countStart(): number {
+    const file = join(this.path, 'starts')
+    const last = existsSync(file) ? Number(readFileSync(file, 'latin1')) : 0
+    const count =
+      Number.isInteger(last) && last >= 0 ? (last % START_COUNT_MAX) + 1 : randomInt(1, START_COUNT_MAX)
+    const descriptor = openSync(file, constants.O_RDWR | constants.O_CREAT)
+    try {
+      writeSync(descriptor, String(count).padStart(8, '0'), 0)
+      fsyncSync(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+    return count
   }
 
   journalPath(shard: number): string {

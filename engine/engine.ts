@@ -2,7 +2,6 @@
  * One engine: data directory, store, gateway and shard threads, HTTP port. Lives on the main thread, which touches no
  * reading: it starts things in order, adds up figures, and stops things in order.
  */
-import { randomInt } from 'node:crypto'
 import { MessageChannel, type TransferListItem } from 'node:worker_threads'
 import type { Address } from './address.ts'
 import type { MillraceConfig } from './config.ts'
@@ -28,8 +27,6 @@ const DRAIN_TIMEOUT_MS = 30_000
 const JOURNAL_FAULTS = ['JOURNAL_WRITE', 'JOURNAL_SYNC', 'DISK_FULL']
 /** While one of these lasts no rows are stored. */
 const STORE_FAULTS = ['STORE_DIED', 'STORE_AWAY', 'STORE_REFUSES']
-/** Connections of this life of the engine are not those of another one: a redelivered message tells them apart. */
-const CONNECTION_EPOCH = randomInt(2 ** 20)
 
 export interface EngineOptions {
   dataPath: string
@@ -75,6 +72,8 @@ export class Engine {
   #faults = new FaultLog()
   #sampling: NodeJS.Timeout | undefined
   #isStopping = false
+  /** Connections of this life of the engine are not those of another one: a redelivered message tells them apart. */
+  #life = 0
 
   /** Resolves once devices are served. Throws EngineError. */
   static async start(options: EngineOptions, events: EngineEvents): Promise<Engine> {
@@ -124,6 +123,7 @@ export class Engine {
   }
 
   async #start(): Promise<void> {
+    this.#life = this.#directory.countStart()
     await this.#store.start()
     const [first, ...others] = this.#workerSetups(await this.#openJournals())
     const bound = await this.#startWorker(first)
@@ -253,7 +253,7 @@ export class Engine {
       bell: memory.gatewayBells[index],
       peers,
       connectionCounter: memory.connectionCounter,
-      connectionEpoch: CONNECTION_EPOCH,
+      connectionEpoch: this.#life,
       streams: config.streams,
       limits: config.limits,
     }

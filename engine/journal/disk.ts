@@ -14,6 +14,7 @@ import {
   readdirSync,
   readSync,
   renameSync,
+  statfs,
   unlinkSync,
   write,
   writevSync,
@@ -83,6 +84,15 @@ export class NodeDisk implements JournalDisk {
   }
 
   allocate(name: string, sizeBytes: number, done: (error: Error | null) => void): void {
+    statfs(this.#directory, (error, room) => {
+      if (error !== null) done(error)
+      else if (room.bavail * room.bsize < sizeBytes)
+        done(new Error(`the disk has no ${sizeBytes} bytes left`))
+      else this.#fill(name, sizeBytes, done)
+    })
+  }
+
+  #fill(name: string, sizeBytes: number, done: (error: Error | null) => void): void {
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC
     open(this.#path(name), flags, 0o640, (error, descriptor) => {
       if (error !== null) return done(error)
