@@ -1,11 +1,12 @@
 /**
- * Tumbling windows (10 s and 1 min, five aggregates, first and last) on one thread: every device sends three
+ * Windows (tumbling 10 s and 1 min with five aggregates, first and last; other kinds beside them) on one thread: every device sends three
  * metrics a second of event time, devices in random order, so that each message touches other memory. Rows
  * that leave are counted in. What is saved for a snapshot is measured at the end of one more cycle.
  */
 import { Prng } from '../base/prng.ts'
 import { StateReader, StateWriter } from '../codecs/state.ts'
-import { TumblingWindows } from '../operators/tumbling-windows.ts'
+import { type TumblingSettings, TumblingWindows } from '../operators/tumbling-windows.ts'
+import type { MergeableWindow } from '../operators/window-plan.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
 
 const METRICS = 3
@@ -50,6 +51,8 @@ function makeSecond(seriesCount: number): FleetSecond {
 
 interface Load {
   seriesCount: number
+  /** Windows of 10 s and 1 min by default. */
+  settings?: TumblingSettings
   /** Seconds of event time before measuring, and in each of the measured cycles. */
   warmupSeconds: number
   cycleSeconds: number
@@ -77,7 +80,7 @@ interface StateFigures {
 /** The best cycle's cost per reading, ticks included; a full-size cycle is a minute, with every closing. */
 function measure(load: Load): Figures & StateFigures {
   const second = makeSecond(load.seriesCount)
-  const windows = new TumblingWindows(SETTINGS)
+  const windows = new TumblingWindows(load.settings ?? SETTINGS)
   const figures: Figures = { nsPerReading: Infinity, pushMsMax: 0, tickMsMax: 0, flushMsMax: 0, flushMs: 0 }
   let nowMs = START_MS
   const runSeconds = (seconds: number): number => {
@@ -99,7 +102,7 @@ function measure(load: Load): Figures & StateFigures {
   const ofWindows = { ...figures }
   runSeconds(load.cycleSeconds)
   windows.closed.clear()
-  return { ...ofWindows, ...measureState(windows) }
+  return { ...ofWindows, ...measureState(windows, load.settings ?? SETTINGS) }
 }
 
 /** Milliseconds it took to push the second that starts at `nowMs`; making its times is not in it. */
@@ -126,7 +129,7 @@ function pushSecond(
   return totalMs
 }
 
-function measureState(windows: TumblingWindows): StateFigures {
+function measureState(windows: TumblingWindows, settings: TumblingSettings): StateFigures {
   const out = new StateWriter()
   const saveUs = timeOf(() => windows.save(out)) * 1000
   const image = new Uint8Array(out.sizeBytes)
@@ -135,7 +138,7 @@ function measureState(windows: TumblingWindows): StateFigures {
     image.set(part, offset)
     offset += part.length
   }
-  const loaded = new TumblingWindows(SETTINGS)
+  const loaded = new TumblingWindows(settings)
   const loadMs = timeOf(() => loaded.load(new StateReader(image)))
   return { bytesPerSeries: image.length / windows.stats.series, saveUs, loadMs }
 }
@@ -157,16 +160,66 @@ function timeOf(work: () => void): number {
   return performance.now() - startMs
 }
 
+const HOPPING: MergeableWindow = { kind: 'hopping', widthMs: 600_000, hopMs: 10_000 }
+const BERLIN: MergeableWindow[] = (['day', 'week', 'month'] as const).map((unit) => {
+  return { kind: 'calendar', unit, timeZone: 'Europe/Berlin' }
+})
+const SKETCHED: MergeableWindow = {
+  kind: 'tumbling',
+  widthMs: 60_000,
+  aggregates: ['variance', 'distinct', 'quantiles'],
+}
+
+/** Other kinds at 10,000 series, beside tumbling windows of 10 s alone. */
+function measureKinds(isFull: boolean): Measure[] {
+  const seconds = isFull ? 60 : 12
+  const load = { seriesCount: 9_999, cycleSeconds: seconds, cycles: isFull ? 9 : 1 }
+  const of = (warmupSeconds: number, widthsMs: number[], windows: MergeableWindow[], extra = {}) => {
+    return measure({ ...load, warmupSeconds, settings: { ...SETTINGS, widthsMs, windows, ...extra } })
+  }
+  const tumbling = of(seconds, [10_000], [])
+  // A window's length beforehand: blocks turn over, and each window is full.
+  const hopping = of(isFull ? 660 : 30, [], [HOPPING])
+  const tiers = of(seconds, [10_000, 60_000, 3_600_000], BERLIN)
+  const sums = of(seconds, [10_000, 60_000], [], { sumErrors: true })
+  const sketched = of(seconds, [10_000], [SKETCHED])
+  return [
+    { name: 'tumbling 10 s alone', value: tumbling.nsPerReading, unit: 'ns/reading' },
+    { name: 'hopping 10 min by 10 s alone', value: hopping.nsPerReading, unit: 'ns/reading' },
+    {
+      name: 'hopping 10 min by 10 s',
+      value: hopping.nsPerReading / tumbling.nsPerReading,
+      unit: 'times tumbling',
+      atMost: 1.5,
+    },
+    { name: 'hopping 10 min by 10 s, saved state', value: hopping.bytesPerSeries, unit: 'bytes/series' },
+    { name: '10 s, 1 min, 1 h; day, week, month in Berlin', value: tiers.nsPerReading, unit: 'ns/reading' },
+    { name: '10 s and 1 min, sums compensated', value: sums.nsPerReading, unit: 'ns/reading' },
+    {
+      name: '10 s; 1 min with variance, distinct, quantiles',
+      value: sketched.nsPerReading,
+      unit: 'ns/reading',
+    },
+    {
+      name: 'variance, distinct, quantiles, saved state',
+      value: sketched.bytesPerSeries,
+      unit: 'bytes/series',
+    },
+  ]
+}
+
 async function run(size: BenchSize): Promise<Measure[]> {
   const isFull = size === 'full'
   const few = { seriesCount: 9_999, warmupSeconds: isFull ? 60 : 12, cycleSeconds: isFull ? 60 : 12 }
   const small = measure({ ...few, cycles: isFull ? 9 : 1 })
   const disordered = measure({ ...few, cycles: isFull ? 5 : 1, lateEvery: 10 })
+  const kinds = measureKinds(isFull)
   const many = { seriesCount: isFull ? 999_999 : 30_000, warmupSeconds: isFull ? 60 : 3 }
   const large = measure({ ...many, cycleSeconds: isFull ? 60 : 12, cycles: isFull ? 2 : 1 })
   return [
     { name: '10,000 series', value: small.nsPerReading, unit: 'ns/reading', atMost: 60 },
     { name: '10,000 series, a tenth of them late', value: disordered.nsPerReading, unit: 'ns/reading' },
+    ...kinds,
     { name: '1,000,000 series', value: large.nsPerReading, unit: 'ns/reading', atMost: 120 },
     { name: '1,000,000 series, longest push of 1,024 messages', value: large.pushMsMax, unit: 'ms' },
     { name: '1,000,000 series, longest tick', value: large.tickMsMax, unit: 'ms', atMost: 50 },
@@ -185,6 +238,6 @@ async function run(size: BenchSize): Promise<Measure[]> {
 
 export const bench: Bench = {
   name: 'windows',
-  about: 'readings into tumbling windows of 10 s and 1 min on one thread, three metrics a message',
+  about: 'readings into windows (of 10 s and 1 min if not said) on one thread, three metrics a message',
   run,
 }

@@ -6,12 +6,15 @@
  * `#hot`, eight doubles a series, one cache line (`npm run bench -- window-layout`):
  *     0 limitMs  1 n  2 sum  3 min  4 max  5 last  6 lastTsMs  7 seenMs (engine time of the last reading)
  *   A reading with lastTsMs < ts < limitMs belongs to the current pane and lets no other pane go: limitMs is
- *   its end, or the event time at which another pane of the series is due. Without a current pane, limitMs
+ *   its end, or the event time at which another pane of the series, or a hopping window, is due. Without a current pane, limitMs
  *   and lastTsMs are 0, and n is 0, or -1 when `last` is the newest event time.
+ *   seenMs is more than a date can be once the series was silent: QUIET_MS or GONE_MS later (width-family.ts).
  * `#cold`, three doubles a series:  0 startMs  1 first  2 firstTsMs
+ * `#slots`: slot numbers of what a pane keeps besides.
  */
 import { assert } from '../base/assert.ts'
 import type { StateReader, StateWriter } from '../codecs/state.ts'
+import type { PaneExtras } from './pane-extras.ts'
 import { lowerFirst, PaneField, type PanePool, raiseLast } from './pane-pool.ts'
 
 const HOT_STRIDE = 8
@@ -41,6 +44,13 @@ export class CurrentPanes {
   touchedSum = 0
   #hot = new Float64Array(CAPACITY_MIN * HOT_STRIDE)
   #cold = new Float64Array(CAPACITY_MIN * COLD_STRIDE)
+  readonly #extras: PaneExtras
+  #slots: Int32Array
+
+  constructor(extras: PaneExtras) {
+    this.#extras = extras
+    this.#slots = new Int32Array(CAPACITY_MIN * extras.count)
+  }
 
   /** Adds rows while each is the next one of its series' current pane; returns the first other, or `end`. */
   // hot: per message
@@ -68,6 +78,15 @@ export class CurrentPanes {
     return end
   }
 
+  /** Adds the rows to what their series' current panes keep besides. */
+  // hot: per message
+  addExtras(series: Int32Array, value: Float64Array, start: number, end: number, needs: number): void {
+    const extras = this.#extras
+    for (let row = start; row < end; row++) {
+      extras.add(this.#slots, series[row] * extras.count, value[row], needs)
+    }
+  }
+
   /**
    * Reads the records that the next rows need. With nothing to decide in between, the processor waits for
    * many of them at once, where the adding loop waits for one after the other: 24 ns instead of 60 a reading
@@ -85,7 +104,7 @@ export class CurrentPanes {
 
   /** Makes room for the series, which is a new one. */
   admit(one: number): void {
-    if ((one + 1) * HOT_STRIDE > this.#hot.length) this.#adopt(this.#hot, this.#cold, one + 1)
+    if ((one + 1) * HOT_STRIDE > this.#hot.length) this.#adopt(this.#hot, this.#cold, this.#slots, one + 1)
     this.#cold.fill(0, this.seriesCount * COLD_STRIDE, (one + 1) * COLD_STRIDE)
     this.seriesCount = one + 1
   }
@@ -169,7 +188,7 @@ export class CurrentPanes {
     hot[at + LAST_TS_MS] = ts
   }
 
-  /** Merges the current pane into a pane of the pool. The record stays; `open` or `close` follows. */
+  /** Moves the current pane into a pane of the pool. The record stays; `open` or `close` follows. */
   mergeInto(pool: PanePool, pane: number, one: number): void {
     const hot = this.#hot
     const cold = this.#cold
@@ -183,6 +202,8 @@ export class CurrentPanes {
     if (hot[at + MAX] > fields[paneAt + PaneField.max]) fields[paneAt + PaneField.max] = hot[at + MAX]
     lowerFirst(fields, paneAt, cold[coldAt + FIRST_TS_MS], cold[coldAt + FIRST])
     raiseLast(fields, paneAt, hot[at + LAST_TS_MS], hot[at + LAST])
+    const { count } = this.#extras
+    if (count > 0) this.#extras.move(pool.slots, pool.slotOffset(pane), this.#slots, one * count)
   }
 
   /** Leaves the series without a current pane, but with its newest event time. */
@@ -196,7 +217,14 @@ export class CurrentPanes {
     hot[at + LAST_TS_MS] = 0
   }
 
-  /** Forgets all series, keeps the memory. What `#cold` held is gone when they are admitted again. */
+  /** Forgets the newest event time of a series without a current pane. */
+  forget(one: number): void {
+    const at = one * HOT_STRIDE
+    this.#hot[at + N] = 0
+    this.#hot[at + LAST] = 0
+  }
+
+  /** Forgets all series, keeps the memory. Their slots were given back. What `#cold` held is gone when they are admitted again. */
   clear(): void {
     this.#hot.fill(0, 0, this.seriesCount * HOT_STRIDE)
     this.count = 0
@@ -207,28 +235,33 @@ export class CurrentPanes {
     out.numbers(this.seriesCount, this.count, this.engineMs)
     out.f64(this.#hot, this.seriesCount * HOT_STRIDE)
     out.f64(this.#cold, this.seriesCount * COLD_STRIDE)
+    out.i32(this.#slots, this.seriesCount * this.#extras.count)
   }
 
   load(from: StateReader): void {
     const [seriesCount, count, engineMs] = from.numbers(3)
     const hot = from.f64()
     const cold = from.f64()
+    const slots = from.i32()
     assert(hot.length === seriesCount * HOT_STRIDE, 'state has another number of series')
     assert(cold.length === seriesCount * COLD_STRIDE, 'state has another number of series')
+    assert(slots.length === seriesCount * this.#extras.count, 'state has another number of slots')
     assert(count <= seriesCount, 'state has more current panes than series')
-    this.#adopt(hot, cold, seriesCount)
+    this.#adopt(hot, cold, slots, seriesCount)
     this.seriesCount = seriesCount | 0
     this.count = count | 0
     this.engineMs = engineMs
   }
 
   /** Takes over the records with room for `seriesMax` series and some more. */
-  #adopt(hot: Float64Array, cold: Float64Array, seriesMax: number): void {
+  #adopt(hot: Float64Array, cold: Float64Array, slots: Int32Array, seriesMax: number): void {
     let capacity = CAPACITY_MIN
     while (capacity < seriesMax) capacity *= 2
     this.#hot = new Float64Array(capacity * HOT_STRIDE)
     this.#cold = new Float64Array(capacity * COLD_STRIDE)
     this.#hot.set(hot)
+    this.#slots = new Int32Array(capacity * this.#extras.count)
+    this.#slots.set(slots)
     this.#cold.set(cold)
   }
 }

@@ -6,6 +6,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { StateReader, StateWriter } from '../codecs/state.ts'
+import type { PaneExtras } from './pane-extras.ts'
 import { PaneField, PanePool } from './pane-pool.ts'
 
 const STRIDE = 4
@@ -18,8 +19,8 @@ export class PaneChains {
   readonly pool: PanePool
   #series = new Int32Array(CAPACITY_MIN * STRIDE)
 
-  constructor(panesMax: number) {
-    this.pool = new PanePool(panesMax)
+  constructor(panesMax: number, extras: PaneExtras) {
+    this.pool = new PanePool(panesMax, extras)
   }
 
   head(one: number): number {

@@ -1,9 +1,12 @@
 import { expect, test } from 'vitest'
+import { PaneExtras } from './pane-extras.ts'
 import { PaneField, PanePool } from './pane-pool.ts'
+
+const NO_EXTRAS = new PaneExtras([], [])
 
 test('panes keep what they hold while the pool grows, to its bound and past it', () => {
   const countMax = 300_000
-  const pool = new PanePool(countMax)
+  const pool = new PanePool(countMax, NO_EXTRAS)
   const panes = Array.from({ length: countMax + 5000 }, (_, index) => {
     const pane = pool.take(index % 3, index * 10, 0)
     pool.setNext(pane, index + 1)
@@ -22,9 +25,9 @@ test('panes keep what they hold while the pool grows, to its bound and past it',
 })
 
 test('a pane that was given back is taken again, empty', () => {
-  const pool = new PanePool(10)
+  const pool = new PanePool(10, NO_EXTRAS)
   const pane = pool.take(0, 5, 0)
-  pool.addReading(pane, Float64Array.of(7), Float64Array.of(3), 0)
+  pool.addReading(pane, Float64Array.of(7), Float64Array.of(3), 0, 0)
   pool.give(pane)
   expect(pool.take(1, 9, 4)).toBe(pane)
   const fields = pool.fields.subarray(pool.offset(pane))

@@ -4,9 +4,11 @@
  *
  * A record is eleven doubles:  0 startMs  1 n  2 sum  3 min  4 max  5 first  6 firstTsMs  7 last  8 lastTsMs
  *                              9 touchedMs (engine time of the last addition)  10 two int32: level, next pane
+ * Slot numbers of what it keeps besides lie in `slots`.
  */
 import { assert } from '../base/assert.ts'
 import type { StateReader, StateWriter } from '../codecs/state.ts'
+import type { PaneExtras } from './pane-extras.ts'
 
 export const PaneField = {
   startMs: 0,
@@ -33,6 +35,9 @@ export class PanePool {
   count = 0
   /** The records; stale in locals after `take`. */
   fields: Float64Array
+  /** As many for each pane as it has extras; stale in locals after `take`. */
+  slots: Int32Array
+  readonly #extras: PaneExtras
   #ints: Int32Array
   #free = 0
   #usedMax = 0
@@ -41,14 +46,20 @@ export class PanePool {
   /**
    * Made for up to `countMax` panes; more may be taken, at the price of a pause while the records are copied.
    */
-  constructor(countMax: number) {
+  constructor(countMax: number, extras: PaneExtras) {
     this.#countMax = countMax
+    this.#extras = extras
     this.fields = new Float64Array(CAPACITY_MIN * STRIDE)
+    this.slots = new Int32Array(CAPACITY_MIN * extras.count)
     this.#ints = new Int32Array(this.fields.buffer)
   }
 
   offset(pane: number): number {
     return pane * STRIDE
+  }
+
+  slotOffset(pane: number): number {
+    return pane * this.#extras.count
   }
 
   level(pane: number): number {
@@ -74,7 +85,7 @@ export class PanePool {
       this.#free = this.#ints[pane * INT_STRIDE + INT_NEXT]
     } else {
       pane = ++this.#usedMax
-      if ((pane + 1) * STRIDE > this.fields.length) this.#adopt(this.fields)
+      if ((pane + 1) * STRIDE > this.fields.length) this.#adopt(this.fields, this.slots)
     }
     this.count++
     const fields = this.fields
@@ -94,12 +105,13 @@ export class PanePool {
   give(pane: number): void {
     assert(this.count > 0, 'a pane was given back twice')
     this.count--
+    if (this.#extras.count > 0) this.#extras.give(this.slots, this.slotOffset(pane))
     this.#ints[pane * INT_STRIDE + INT_NEXT] = this.#free
     this.#free = pane
   }
 
   /** Adds the reading in row `row` of the columns. */
-  addReading(pane: number, tsMs: Float64Array, value: Float64Array, row: number): void {
+  addReading(pane: number, tsMs: Float64Array, value: Float64Array, row: number, needs: number): void {
     const fields = this.fields
     const at = pane * STRIDE
     const ts = tsMs[row]
@@ -110,10 +122,11 @@ export class PanePool {
     if (x > fields[at + PaneField.max]) fields[at + PaneField.max] = x
     lowerFirst(fields, at, ts, x)
     raiseLast(fields, at, ts, x)
+    if (this.#extras.count > 0) this.#extras.add(this.slots, this.slotOffset(pane), x, needs)
   }
 
-  /** Merges the pane `from` into `into`. */
-  addPane(into: number, from: number): void {
+  /** Merges the pane `from` into `into`; `needs` says which extras come along. */
+  addPane(into: number, from: number, needs: number): void {
     const fields = this.fields
     const at = into * STRIDE
     const source = from * STRIDE
@@ -125,9 +138,12 @@ export class PanePool {
     if (max > fields[at + PaneField.max]) fields[at + PaneField.max] = max
     lowerFirst(fields, at, fields[source + PaneField.firstTsMs], fields[source + PaneField.first])
     raiseLast(fields, at, fields[source + PaneField.lastTsMs], fields[source + PaneField.last])
+    if (this.#extras.count > 0) {
+      this.#extras.merge(this.slots, this.slotOffset(into), this.slots, this.slotOffset(from), needs)
+    }
   }
 
-  /** Forgets all panes, keeps the memory. */
+  /** Forgets all panes, keeps the memory. Their slots were given back. */
   clear(): void {
     this.count = 0
     this.#free = 0
@@ -138,14 +154,17 @@ export class PanePool {
   save(out: StateWriter): void {
     out.numbers(this.count, this.#free, this.#usedMax)
     out.f64(this.fields, (this.#usedMax + 1) * STRIDE)
+    out.i32(this.slots, this.slotOffset(this.#usedMax + 1))
   }
 
   load(from: StateReader): void {
     const [count, free, usedMax] = from.numbers(3)
     const fields = from.f64()
+    const slots = from.i32()
     assert(fields.length === (usedMax + 1) * STRIDE, 'state has another number of panes')
+    assert(slots.length === this.slotOffset(usedMax + 1), 'state has another number of slots')
     assert(count <= usedMax && free <= usedMax, 'state has a pane past the last')
-    this.#adopt(fields)
+    this.#adopt(fields, slots)
     this.count = count | 0
     this.#free = free | 0
     this.#usedMax = usedMax | 0
@@ -156,7 +175,7 @@ export class PanePool {
    * to the bound at once: memory that nothing was written to yet costs address space only, and copying two
    * million panes once more would stop the thread for 0.2 s.
    */
-  #adopt(records: Float64Array): void {
+  #adopt(records: Float64Array, slots: Int32Array): void {
     let capacity = CAPACITY_MIN
     while (capacity * STRIDE <= records.length) {
       capacity *= 2
@@ -164,6 +183,8 @@ export class PanePool {
     }
     this.fields = new Float64Array(capacity * STRIDE)
     this.fields.set(records)
+    this.slots = new Int32Array(this.slotOffset(capacity))
+    this.slots.set(slots)
     this.#ints = new Int32Array(this.fields.buffer)
   }
 }

@@ -2,16 +2,18 @@
  * Columns of panes that left their windows: partial aggregates, a row each. Rows with the same series, window
  * and start merge into the exact result: n and sum add, min and max compare, `first` is the smallest
  * (firstTsMs, first) pair and `last` the greatest (lastTsMs, last) pair. One owner: the shard's thread, which
- * takes the rows and clears.
+ * takes the rows and clears. What was asked for besides (variance, quantiles, ...) stands in the same rows of the
+ * pools' own columns.
  */
-import { PaneField, type PanePool } from './pane-pool.ts'
+import type { PaneExtras } from './pane-extras.ts'
+import { PaneField } from './pane-pool.ts'
 
 export class PaneRows {
   count = 0
   series: Int32Array
-  /** Index into the widths that the windows were made with. */
+  /** Index into the windows that the operator was made with. */
   window: Int32Array
-  /** The pane is [startMs, startMs + width). */
+  /** Of the window that the pane is all or part of. */
   startMs: Float64Array
   n: Float64Array
   sum: Float64Array
@@ -21,8 +23,13 @@ export class PaneRows {
   firstTsMs: Float64Array
   last: Float64Array
   lastTsMs: Float64Array
+  readonly #extras: PaneExtras | null
+  readonly #needs: readonly number[]
 
-  constructor(capacity = 1024) {
+  /** `needs` says of each window which extras its rows have. */
+  constructor(capacity = 1024, extras: PaneExtras | null = null, needs: readonly number[] = []) {
+    this.#extras = extras
+    this.#needs = needs
     this.series = new Int32Array(capacity)
     this.window = new Int32Array(capacity)
     this.startMs = new Float64Array(capacity)
@@ -39,17 +46,28 @@ export class PaneRows {
   /** Forgets the rows, keeps the memory. */
   clear(): void {
     this.count = 0
+    this.#extras?.clearRows()
   }
 
-  /** Appends a pane of the pool. References to columns held elsewhere are stale after it. */
-  append(series: number, window: number, pool: PanePool, pane: number): void {
+  /**
+   * Appends what the record at `at` holds; its slot numbers begin at `slotAt`. References to columns held elsewhere are stale
+   * after it.
+   */
+  // hot: per pane
+  append(
+    series: number,
+    window: number,
+    startMs: number,
+    fields: Float64Array,
+    at: number,
+    slots: Int32Array,
+    slotAt: number,
+  ): void {
     if (this.count === this.series.length) this.#grow()
     const row = this.count++
-    const at = pool.offset(pane)
-    const fields = pool.fields
     this.series[row] = series
     this.window[row] = window
-    this.startMs[row] = fields[at + PaneField.startMs]
+    this.startMs[row] = startMs
     this.n[row] = fields[at + PaneField.n]
     this.sum[row] = fields[at + PaneField.sum]
     this.min[row] = fields[at + PaneField.min]
@@ -58,6 +76,7 @@ export class PaneRows {
     this.firstTsMs[row] = fields[at + PaneField.firstTsMs]
     this.last[row] = fields[at + PaneField.last]
     this.lastTsMs[row] = fields[at + PaneField.lastTsMs]
+    if (this.#extras !== null) this.#extras.appendRow(slots, slotAt, this.#needs[window])
   }
 
   #grow(): void {

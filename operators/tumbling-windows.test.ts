@@ -3,8 +3,8 @@ import { Prng } from '../base/prng.ts'
 import { TumblingWindows } from './tumbling-windows.ts'
 import {
   computeAtOnce,
+  expectSamePanes,
   mergeRows,
-  type Pane,
   play,
   pushReadings,
   type Reading,
@@ -14,24 +14,6 @@ import {
 } from './window-oracle.ts'
 import { BASE_MS, makeSettings, makeSteps } from './window-streams.ts'
 
-function expectSamePanes(got: Map<string, Pane>, expected: Map<string, Pane>, seed: number): void {
-  const wrong: string[] = []
-  for (const [key, pane] of expected) {
-    const other = got.get(key)
-    const tolerance = pane.n * 2 ** -52 * pane.sumOfSizes
-    const { sum: _s, sumOfSizes: _z, ...exact } = pane
-    if (
-      other === undefined ||
-      Math.abs(other.sum - pane.sum) > tolerance ||
-      Object.entries(exact).some(([name, value]) => other[name as keyof Pane] !== value)
-    ) {
-      wrong.push(`seed ${seed}, pane ${key}: ${JSON.stringify(other)} is not ${JSON.stringify(pane)}`)
-    }
-  }
-  expect(wrong).toEqual([])
-  expect(got.size, `seed ${seed}`).toBe(expected.size)
-}
-
 describe('any stream', () => {
   const seeds = Array.from({ length: 120 }, (_, index) => index + 1)
 
@@ -40,7 +22,7 @@ describe('any stream', () => {
       const prng = new Prng(seed)
       const settings = makeSettings(prng)
       const steps = makeSteps(prng, 400)
-      expectSamePanes(mergeRows(play(settings, steps)), computeAtOnce(steps, settings.widthsMs), seed)
+      expectSamePanes(mergeRows(play(settings, steps)), computeAtOnce(steps, settings), seed)
     }
   })
 
@@ -53,7 +35,7 @@ describe('any stream', () => {
         if (!('readings' in step)) return []
         return prng.unit() < 0.3 ? [step, { tickMs: step.arrivalMs + prng.between(0, 90_000) }] : [step]
       })
-      expectSamePanes(mergeRows(play(settings, otherSteps)), computeAtOnce(steps, settings.widthsMs), seed)
+      expectSamePanes(mergeRows(play(settings, otherSteps)), computeAtOnce(steps, settings), seed)
     }
   })
 
@@ -98,7 +80,7 @@ describe('any stream', () => {
       }
       windows.flush()
       takeRows(windows.closed, rows)
-      expectSamePanes(mergeRows(rows), computeAtOnce(steps, settings.widthsMs), seed)
+      expectSamePanes(mergeRows(rows), computeAtOnce(steps, settings), seed)
     }
   })
 })

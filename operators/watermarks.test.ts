@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type TumblingSettings, TumblingWindows } from './tumbling-windows.ts'
-import { WindowSettingsError } from './width-plan.ts'
 import { play, pushReadings, type Row, takeRows } from './window-oracle.ts'
+import { WindowSettingsError } from './window-plan.ts'
 
 const SETTINGS: TumblingSettings = {
   widthsMs: [10_000],
@@ -333,11 +333,11 @@ test('what is no number and what is no time is in no window, and is counted', ()
 })
 
 test.each([
-  [{ widthsMs: [] }, 'widthsMs: at least one width is needed'],
-  [{ widthsMs: [0] }, 'widthsMs: 0 is not'],
-  [{ widthsMs: [1.5] }, 'widthsMs: 1.5 is not'],
-  [{ widthsMs: [4e10] }, 'widthsMs: 40000000000 is not'],
-  [{ widthsMs: [10, 10] }, 'widthsMs: a width stands twice'],
+  [{ widthsMs: [] }, 'at least one window is needed'],
+  [{ widthsMs: [0] }, 'tumbling window 0: the width is not'],
+  [{ widthsMs: [1.5] }, 'tumbling window 1.5: the width is not'],
+  [{ widthsMs: [4e10] }, 'tumbling window 40000000000: the width is not'],
+  [{ widthsMs: [10, 10] }, 'tumbling window 10 stands twice'],
   [{ latenessMs: -1 }, 'latenessMs: -1 is not'],
   [{ idleTimeoutMs: Number.NaN }, 'idleTimeoutMs: NaN is not'],
   [{ aheadGuardMs: 0.5 }, 'aheadGuardMs: 0.5 is not'],

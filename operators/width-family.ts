@@ -1,67 +1,110 @@
 /**
- * Tumbling windows of one base width and the wider ones fed from it. One owner: the shard's thread.
- * Invariants: a reading is in exactly one pane of the base width, the current one of its series or one in its
- * chain; a pane hands what it holds to the wider panes once, when it leaves.
+ * Windows of one base level and the wider ones fed from it. One owner: the shard's thread. Invariants: a reading is in exactly one
+ * pane of the base level, the current one of its series or one in its chain; a pane hands what it holds to the wider panes and the
+ * hopping windows once, when it leaves.
  */
 import { assert } from '../base/assert.ts'
 import type { StateReader, StateWriter } from '../codecs/state.ts'
 import { CurrentPanes } from './current-panes.ts'
+import { HoppingPanes } from './hopping-panes.ts'
 import { PaneChains } from './pane-chains.ts'
+import type { PaneExtras } from './pane-extras.ts'
 import { PaneField } from './pane-pool.ts'
 import type { PaneRows } from './pane-rows.ts'
 import { SeriesQueue } from './series-queue.ts'
-import type { WidthFamilyPlan } from './width-plan.ts'
+import type { FamilyPlan, Level } from './window-plan.ts'
 
-/** Which panes of a chain a call lets go: those that are due; these and ahead ones left alone; all. */
-const Release = { due: 0, stale: 1, all: 2 } as const
-type Release = (typeof Release)[keyof typeof Release]
+/**
+ * Which panes of a chain a call lets go: those that are due; these and ahead ones left alone; those of a series that is silent; all;
+ * those of one level, which is added to `early`.
+ */
+const Release = { due: 0, stale: 1, silent: 2, all: 3, early: 4 } as const
+type Release = number
 
 /** The range of a JavaScript date. Other times are no times. */
 const TS_MS_MAX = 8.64e15
 /** Records touched ahead of their use, and the number of series up to which the caches hold them anyway. */
 const BLOCK_ROWS = 96
 const CACHED_SERIES_MAX = 16_384
-/** A tick's bounds: series that it looks at, rows that it lets go for staleness and for silence each. */
+/**
+ * A tick's bounds: series that it looks at, those among them that are silent and hold something, and rows that it lets go for each
+ * reason.
+ */
 const SWEEP_SERIES_MAX = 262_144
+const SWEEP_QUIET_MAX = 65_536
 const TICK_ROWS_MAX = 65_536
 /** Panes that late and ahead readings may hold open in one series, beside those that lateness does. */
 const STRAY_PANES_MAX = 64
+/** Added to the engine time of the last reading of a series that is silent and holds wide panes, or nothing but its watermark. */
+const QUIET_MS = 2e15
+const GONE_MS = 4e15
 
 export interface FamilySettings {
   latenessMs: number
   idleTimeoutMs: number
+  forgetAfterMs: number
   panesMax: number
+  hoppingPanesMax: number
+}
+
+/** Open panes of a level, or hopping windows, that leave every so often. */
+interface EarlyResults {
+  level: number
+  hopping: HoppingPanes | null
+  everyMs: number
+  dueMs: number
+  /** The series that it comes to next; -1 between the times. */
+  next: number
 }
 
 export class WidthFamily {
   lateCount = 0
   aheadCount = 0
   skippedCount = 0
-  readonly #plan: WidthFamilyPlan
+  readonly #levels: readonly Level[]
   readonly #settings: FamilySettings
-  readonly #baseMs: number
   readonly #chainLengthMax: number
   readonly #closed: PaneRows
-  readonly #current = new CurrentPanes()
+  /** Extras of the base level. */
+  readonly #needs: number
+  readonly #current: CurrentPanes
   readonly #chains: PaneChains
+  readonly #hoppings: readonly HoppingPanes[]
+  /** Panes of these levels stay open when their series is silent, till its time would have passed their end. */
+  readonly #areWide: readonly boolean[]
+  readonly #earlies: EarlyResults[] = []
   /** Series with late or ahead panes, which `tick` looks after. */
   readonly #watched = new SeriesQueue()
   #sweepNext = 0
   #evictNext = 0
   #flushNext = 0
 
-  constructor(plan: WidthFamilyPlan, settings: FamilySettings, closed: PaneRows) {
-    this.#plan = plan
+  constructor(plan: FamilyPlan, settings: FamilySettings, closed: PaneRows, extras: PaneExtras) {
+    const { levels, hoppings } = plan
+    this.#levels = levels
     this.#settings = settings
     this.#closed = closed
-    this.#chains = new PaneChains(settings.panesMax)
-    this.#baseMs = plan.widthsMs[0]
-    const chainLengths = plan.widthsMs.map((width) => Math.ceil(settings.latenessMs / width) + 2)
+    this.#needs = levels[0].needs
+    this.#current = new CurrentPanes(extras)
+    this.#chains = new PaneChains(settings.panesMax, extras)
+    this.#hoppings = hoppings.map((one) => new HoppingPanes(one, settings.hoppingPanesMax, closed, extras))
+    this.#areWide = levels.map(({ widthMs }) => widthMs > 60_000 && widthMs > 2 * settings.idleTimeoutMs)
+    const chainLengths = levels.map(({ widthMs, cuts }) => {
+      return (Math.ceil(settings.latenessMs / widthMs) + 2) * (1 + cuts.length)
+    })
     this.#chainLengthMax = chainLengths.reduce((sum, length) => sum + length, STRAY_PANES_MAX)
+    for (const [level, { earlyMs }] of levels.entries()) this.#addEarly(level, null, earlyMs)
+    for (const hopping of this.#hoppings) this.#addEarly(-1, hopping, hopping.plan.earlyMs)
+  }
+
+  #addEarly(level: number, hopping: HoppingPanes | null, everyMs: number): void {
+    if (everyMs === Number.POSITIVE_INFINITY) return
+    this.#earlies.push({ level, hopping, everyMs, dueMs: Number.NEGATIVE_INFINITY, next: -1 })
   }
 
   get openCount(): number {
-    return this.#current.count + this.#chains.pool.count
+    const hoppingCount = this.#hoppings.reduce((sum, { count }) => sum + count, 0)
+    return this.#current.count + this.#chains.pool.count + hoppingCount
   }
 
   get seriesCount(): number {
@@ -79,40 +122,37 @@ export class WidthFamily {
     engineMs: number,
   ): void {
     const current = this.#current
+    const needs = this.#needs
     current.aheadLimitMs = aheadLimitMs
     current.engineMs = engineMs
     let row = start
     while (row < end) {
       const blockEnd = Math.min(end, row + BLOCK_ROWS)
       if (current.seriesCount > CACHED_SERIES_MAX) current.touch(series, row, blockEnd)
-      row = current.addRun(series, tsMs, value, row, blockEnd)
-      for (; row < blockEnd; row = current.addRun(series, tsMs, value, row + 1, blockEnd)) {
-        this.#addAside(series[row], tsMs, value, row)
+      while (row < blockEnd) {
+        const next = current.addRun(series, tsMs, value, row, blockEnd)
+        if (needs !== 0) current.addExtras(series, value, row, next, needs)
+        row = next
+        if (row < blockEnd) this.#addAside(series[row], series, tsMs, value, row++)
       }
     }
   }
 
   /**
-   * Lets stale panes go: late ones, ahead ones that got no reading for the idle timeout, and all of a series
-   * that got none. The work of one call is bounded; what is left over comes with the next.
+   * Lets stale panes go: late ones, ahead ones that got no reading for the idle timeout, those of a series that got none, and early
+   * results. The work of one call is bounded; what is left over comes with the next.
    */
   tick(engineMs: number): void {
     const current = this.#current
     current.engineMs = engineMs
-    let rowsMax = this.#closed.count + TICK_ROWS_MAX
+    const rowsMax = this.#closed.count + TICK_ROWS_MAX
     for (let left = this.#watched.length; left > 0 && this.#closed.count < rowsMax; left--) {
       const one = this.#watched.take()
       this.#chains.setWatched(one, false)
       if (this.#release(one, Release.stale)) this.#watch(one)
     }
-    rowsMax = this.#closed.count + TICK_ROWS_MAX
-    const seenMsMax = engineMs - this.#settings.idleTimeoutMs
-    let left = Math.min(current.seriesCount, SWEEP_SERIES_MAX)
-    for (; left > 0 && this.#closed.count < rowsMax; left--) {
-      const one = this.#sweepNext
-      this.#sweepNext = one + 1 === current.seriesCount ? 0 : one + 1
-      if (current.seenMs(one) <= seenMsMax) this.#leave(one)
-    }
+    this.#sweep(engineMs)
+    for (const early of this.#earlies) this.#letGoEarly(early, engineMs)
   }
 
   /** Lets panes go, series by series, to `rowsMax` rows; true once all have left and the family is as new. */
@@ -125,6 +165,11 @@ export class WidthFamily {
     this.#current.clear()
     this.#chains.clear()
     this.#watched.clear()
+    for (const hopping of this.#hoppings) hopping.clear()
+    for (const early of this.#earlies) {
+      early.dueMs = Number.NEGATIVE_INFINITY
+      early.next = -1
+    }
     this.#sweepNext = 0
     this.#evictNext = 0
     this.#flushNext = 0
@@ -134,23 +179,32 @@ export class WidthFamily {
   save(out: StateWriter): void {
     out.numbers(this.lateCount, this.aheadCount, this.skippedCount)
     out.numbers(this.#sweepNext, this.#evictNext, this.#flushNext)
+    out.numbers(...this.#earlies.flatMap(({ dueMs, next }) => [dueMs, next]))
     this.#current.save(out)
     this.#watched.save(out)
     this.#chains.save(out, this.#current.seriesCount)
+    for (const hopping of this.#hoppings) hopping.save(out, this.#current.seriesCount)
   }
 
   /** Integers come as doubles; `| 0` here and below keeps them integers to the compiler. */
   load(from: StateReader): void {
     const [lateCount, aheadCount, skippedCount] = from.numbers(3)
     const [sweepNext, evictNext, flushNext] = from.numbers(3)
+    const earlies = from.numbers(this.#earlies.length * 2)
     this.#current.load(from)
     this.#watched.load(from)
     const { seriesCount } = this.#current
     this.#chains.load(from, seriesCount)
+    for (const hopping of this.#hoppings) hopping.load(from, seriesCount)
     const seriesLast = Math.max(0, seriesCount - 1)
     assert(sweepNext <= seriesLast && evictNext <= seriesLast, 'state has a cursor past the last series')
     assert(flushNext <= seriesCount, 'state has a flush past the last series')
     assert(this.#watched.length <= seriesCount, 'state watches more series than there are')
+    for (const [i, early] of this.#earlies.entries()) {
+      early.dueMs = earlies[i * 2]
+      early.next = earlies[i * 2 + 1] | 0
+      assert(early.next >= -1 && early.next <= seriesLast, 'state has a cursor past the last series')
+    }
     this.lateCount = lateCount
     this.aheadCount = aheadCount
     this.skippedCount = skippedCount
@@ -160,11 +214,8 @@ export class WidthFamily {
   }
 
   /** A reading that is not simply the next one of the current pane. */
-  #addAside(one: number, tsMs: Float64Array, value: Float64Array, row: number): void {
-    if (one >= this.#current.seriesCount) {
-      this.#current.admit(one)
-      this.#chains.admit(one)
-    }
+  #addAside(one: number, series: Int32Array, tsMs: Float64Array, value: Float64Array, row: number): void {
+    if (one >= this.#current.seriesCount) this.#admit(one)
     const ts = tsMs[row]
     const x = value[row]
     if (x - x !== 0 || !(Math.abs(ts) <= TS_MS_MAX)) {
@@ -175,25 +226,34 @@ export class WidthFamily {
     const current = this.#current
     while (this.#chains.pool.count >= this.#settings.panesMax) this.#evict()
     current.setSeenMs(one, current.engineMs)
-    const startMs = startOfPane(ts, this.#baseMs)
+    const startMs = this.#startOf(0, ts)
     const newestMs = current.newestMs(one)
     if (ts > current.aheadLimitMs) {
       this.aheadCount++
       this.#addToChain(one, startMs, tsMs, value, row)
       this.#watch(one)
     } else if (current.hasAt(one, startMs)) {
-      if (current.add(one, ts, x)) this.#release(one, Release.due)
+      const isDue = current.add(one, ts, x)
+      if (this.#needs !== 0) current.addExtras(series, value, row, row + 1, this.#needs)
+      if (isDue) this.#release(one, Release.due)
     } else if (ts > newestMs) {
       if (current.has(one)) this.#shelve(one)
       current.open(one, startMs, ts, x)
+      if (this.#needs !== 0) current.addExtras(series, value, row, row + 1, this.#needs)
       this.#release(one, Release.due)
     } else {
       this.#addToChain(one, startMs, tsMs, value, row)
-      if (startMs + this.#baseMs + this.#settings.latenessMs <= newestMs) {
+      if (this.#endOf(0, startMs) + this.#settings.latenessMs <= newestMs) {
         this.lateCount++
         this.#watch(one)
       }
     }
+  }
+
+  #admit(one: number): void {
+    this.#current.admit(one)
+    this.#chains.admit(one)
+    for (const hopping of this.#hoppings) hopping.admit(one)
   }
 
   #addToChain(one: number, startMs: number, tsMs: Float64Array, value: Float64Array, row: number): void {
@@ -204,8 +264,8 @@ export class WidthFamily {
       if (chains.length(one) >= this.#chainLengthMax) this.#release(one, Release.all)
     }
     const pane = chains.paneAt(one, 0, 0, startMs, current.engineMs)
-    chains.pool.addReading(pane, tsMs, value, row)
-    const dueMs = startMs + this.#baseMs + this.#settings.latenessMs
+    chains.pool.addReading(pane, tsMs, value, row, this.#needs)
+    const dueMs = this.#endOf(0, startMs) + this.#settings.latenessMs
     if (dueMs > current.newestMs(one)) current.lowerLimitMs(one, dueMs)
   }
 
@@ -216,41 +276,107 @@ export class WidthFamily {
     this.#current.mergeInto(this.#chains.pool, pane, one)
   }
 
+  #shelveAndClose(one: number): void {
+    if (!this.#current.has(one)) return
+    this.#shelve(one)
+    this.#current.close(one)
+  }
+
   /** Lets all panes of a series go; keeps its watermark. */
   #leave(one: number): void {
-    if (this.#current.has(one)) {
-      this.#shelve(one)
-      this.#current.close(one)
-    }
+    this.#shelveAndClose(one)
     this.#release(one, Release.all)
+    for (const hopping of this.#hoppings) hopping.leave(one)
+  }
+
+  /** Looks at the next series in turn: what of silent ones must leave, and which are to be forgotten. */
+  #sweep(engineMs: number): void {
+    const current = this.#current
+    const { idleTimeoutMs, forgetAfterMs } = this.#settings
+    const rowsMax = this.#closed.count + TICK_ROWS_MAX
+    const seenMsMax = engineMs - idleTimeoutMs
+    const forgetMsMax = engineMs - forgetAfterMs
+    let quietLeft = SWEEP_QUIET_MAX
+    let left = Math.min(current.seriesCount, SWEEP_SERIES_MAX)
+    for (; left > 0 && quietLeft > 0 && this.#closed.count < rowsMax; left--) {
+      const one = this.#sweepNext
+      this.#sweepNext = one + 1 === current.seriesCount ? 0 : one + 1
+      const seenMs = current.seenMs(one)
+      if (seenMs <= seenMsMax) {
+        this.#quieten(one, seenMs, forgetMsMax)
+      } else if (seenMs >= QUIET_MS && seenMs < GONE_MS) {
+        quietLeft--
+        this.#quieten(one, seenMs - QUIET_MS, forgetMsMax)
+      } else if (seenMs >= GONE_MS && seenMs - GONE_MS <= forgetMsMax) {
+        this.#forget(one)
+      }
+    }
+  }
+
+  /** The series has been silent since `seenMs`: what is not wide leaves at once, the rest as its time would have gone on. */
+  #quieten(one: number, seenMs: number, forgetMsMax: number): void {
+    if (seenMs <= forgetMsMax) {
+      this.#forget(one)
+      return
+    }
+    this.#shelveAndClose(one)
+    this.#release(one, Release.silent, seenMs)
+    const isGone = this.#chains.head(one) === 0 && this.#hoppings.every((hopping) => !hopping.has(one))
+    this.#current.setSeenMs(one, seenMs + (isGone ? GONE_MS : QUIET_MS))
+  }
+
+  #forget(one: number): void {
+    this.#leave(one)
+    this.#current.forget(one)
     this.#current.setSeenMs(one, Number.POSITIVE_INFINITY)
   }
 
+  #letGoEarly(early: EarlyResults, engineMs: number): void {
+    if (early.next < 0) {
+      if (engineMs < early.dueMs) return
+      early.dueMs = (Math.floor(engineMs / early.everyMs) + 1) * early.everyMs
+      early.next = 0
+    }
+    const { seriesCount } = this.#current
+    const rowsMax = this.#closed.count + TICK_ROWS_MAX
+    const end = Math.min(seriesCount, early.next + SWEEP_SERIES_MAX)
+    for (; early.next < end && this.#closed.count < rowsMax; early.next++) {
+      if (early.hopping !== null) {
+        early.hopping.leave(early.next)
+      } else {
+        if (early.level === 0) this.#shelveAndClose(early.next)
+        if (this.#chains.head(early.next) !== 0) this.#release(early.next, Release.early + early.level)
+      }
+    }
+    if (early.next >= seriesCount) early.next = -1
+  }
+
   /**
-   * Lets panes of the chain go, narrow before wide, and sets the limit anew. True when panes remain that lie
-   * ahead of the newest event time.
+   * Lets panes of the chain go, narrow before wide, then hopping windows, and sets the limit anew. True when panes remain that lie
+   * ahead of the newest event time. `seenMs` goes with a silent series.
    */
-  #release(one: number, which: Release): boolean {
+  #release(one: number, which: Release, seenMs = 0): boolean {
     const { pool } = this.#chains
-    const { widthsMs, windows } = this.#plan
     const { latenessMs } = this.#settings
     const newestMs = this.#current.newestMs(one)
-    let limitMs = this.#current.startMs(one) + this.#baseMs
+    const reachedMs = which === Release.silent ? newestMs + this.#current.engineMs - seenMs : newestMs
+    let limitMs = this.#current.has(one) ? this.#endOf(0, this.#current.startMs(one)) : 0
     let areAheadLeft = false
     let previous = 0
     let pane = this.#chains.head(one)
     while (pane !== 0) {
       const level = pool.level(pane)
       const startMs = pool.startMs(pane)
-      const dueMs = startMs + widthsMs[level] + latenessMs
+      const dueMs = this.#endOf(level, startMs) + latenessMs
       const isAhead = startMs > newestMs
       if (
+        dueMs <= reachedMs ||
         which === Release.all ||
-        dueMs <= newestMs ||
+        which === Release.early + level ||
+        (which === Release.silent && !this.#areWide[level]) ||
         (which === Release.stale && isAhead && this.#isLeftAlone(pane))
       ) {
-        this.#feed(one, pane, level)
-        this.#closed.append(one, windows[level], pool, pane)
+        this.#letGo(one, pane, level, startMs)
         pane = this.#chains.remove(one, previous, pane)
         continue
       }
@@ -258,6 +384,11 @@ export class WidthFamily {
       if (isAhead) areAheadLeft = true
       previous = pane
       pane = pool.next(pane)
+    }
+    for (let i = 0; i < this.#hoppings.length; i++) {
+      const hopping = this.#hoppings[i]
+      hopping.advance(one, reachedMs - latenessMs)
+      limitMs = Math.min(limitMs, hopping.nextEndMs(one) + latenessMs)
     }
     this.#current.setLimitMs(one, limitMs)
     return areAheadLeft
@@ -269,15 +400,45 @@ export class WidthFamily {
     return touchedMs + this.#settings.idleTimeoutMs <= this.#current.engineMs
   }
 
-  /** Merges a pane that leaves into the wider ones it feeds. They stand behind it in the chain. */
-  #feed(one: number, pane: number, level: number): void {
-    const { children, widthsMs } = this.#plan
+  /** A pane leaves: into the wider ones it feeds, which stand behind it in the chain, into hopping windows, and as a row. */
+  // hot: per pane
+  #letGo(one: number, pane: number, level: number, startMs: number): void {
+    const { children, hoppings, window, calendar, widthMs } = this.#levels[level]
     const { pool } = this.#chains
-    for (let i = 0; i < children[level].length; i++) {
-      const wider = children[level][i]
-      const startMs = startOfPane(pool.startMs(pane), widthsMs[wider])
-      pool.addPane(this.#chains.paneAt(one, pane, wider, startMs, this.#current.engineMs), pane)
+    for (let i = 0; i < children.length; i++) {
+      const wider = children[i]
+      const widerStartMs = this.#startOf(wider, startMs)
+      const into = this.#chains.paneAt(one, pane, wider, widerStartMs, this.#current.engineMs)
+      pool.addPane(into, pane, this.#levels[wider].needs)
     }
+    const at = pool.offset(pane)
+    const slotAt = pool.slotOffset(pane)
+    for (let i = 0; i < hoppings.length; i++) {
+      const hopping = this.#hoppings[hoppings[i]]
+      hopping.add(one, startMs, pool.fields, at + PaneField.n, pool.slots, slotAt)
+    }
+    if (window < 0) return
+    const windowStartMs = calendar === null ? startOfPane(startMs, widthMs) : startMs
+    this.#closed.append(one, window, windowStartMs, pool.fields, at, pool.slots, slotAt)
+  }
+
+  /** The start of the level's pane that holds `ts`. */
+  #startOf(level: number, ts: number): number {
+    const { widthMs, calendar, cuts } = this.#levels[level]
+    if (calendar !== null) return calendar.startOf(ts)
+    let startMs = startOfPane(ts, widthMs)
+    for (let i = 0; i < cuts.length; i++) startMs = Math.max(startMs, cuts[i].startOf(ts))
+    return startMs
+  }
+
+  /** The end of the level's pane that starts there. */
+  #endOf(level: number, startMs: number): number {
+    const { widthMs, calendar, cuts } = this.#levels[level]
+    if (calendar !== null) return calendar.endOf(startMs)
+    if (cuts.length === 0) return startMs + widthMs
+    let endMs = startOfPane(startMs, widthMs) + widthMs
+    for (let i = 0; i < cuts.length; i++) endMs = Math.min(endMs, cuts[i].endOf(startMs))
+    return endMs
   }
 
   /** Makes room in a full pool: the chain of the next series in turn leaves as partial rows. */

@@ -4,6 +4,7 @@
 import type { Prng } from '../base/prng.ts'
 import type { TumblingSettings } from './tumbling-windows.ts'
 import type { Step } from './window-oracle.ts'
+import type { MergeableWindow } from './window-plan.ts'
 
 const WIDTHS = [
   [10_000, 60_000],
@@ -25,6 +26,42 @@ export function makeSettings(prng: Prng): TumblingSettings {
   }
 }
 
+const AGGREGATES = ['variance', 'distinct', 'quantiles'] as const
+const ZONES = ['UTC', 'Europe/Berlin', 'Asia/Kolkata', 'Africa/Monrovia', 'Pacific/Apia', 'America/St_Johns']
+
+/** Windows of all kinds, with and without early results and extras. */
+export function makeAllKinds(prng: Prng): TumblingSettings {
+  const pick = <T>(list: readonly T[]): T => list[prng.between(0, list.length - 1)]
+  const maybe = <T>(list: readonly T[]): T[] => (prng.unit() < 0.5 ? [pick(list)] : [])
+  const timeZone = pick(ZONES)
+  const kinds: MergeableWindow[] = [
+    ...maybe([60_000, 30_000, 7000]).map(
+      (widthMs) => ({ kind: 'hopping', widthMs, hopMs: pick([1000, widthMs, 5000]) }) as const,
+    ),
+    ...maybe([25_000, 600_000]).map((widthMs) => ({ kind: 'hopping', widthMs, hopMs: 10_000 }) as const),
+    ...maybe(['day'] as const).map((unit) => ({ kind: 'calendar', unit, timeZone }) as const),
+    ...maybe(['week', 'month'] as const).map((unit) => ({ kind: 'calendar', unit, timeZone }) as const),
+    ...maybe([3_600_000, 900_000]).map((widthMs) => ({ kind: 'tumbling', widthMs }) as const),
+  ]
+  const windows = kinds.map((window) => {
+    const aggregates = prng.unit() < 0.3 ? AGGREGATES.filter(() => prng.unit() < 0.5) : []
+    return {
+      ...window,
+      aggregates,
+      earlyMs: prng.unit() < 0.3 ? pick([window.kind === 'hopping' ? 60_000 : 10_000, 60_000]) : null,
+    }
+  })
+  const settings = makeSettings(prng)
+  return {
+    ...settings,
+    widthsMs: windows.length === 0 ? settings.widthsMs : pick([[], [10_000], [1000], [10_000, 60_000]]),
+    windows,
+    sumErrors: prng.unit() < 0.2,
+    hoppingPanesMax: pick([1, 700, 1_000_000]),
+    forgetAfterMs: pick([settings.idleTimeoutMs, 60_000, 7 * 86_400_000]),
+  }
+}
+
 /** How a series tells the time, given the true one. */
 const CLOCKS: ((trueMs: number, prng: Prng) => number)[] = [
   (trueMs) => trueMs,
@@ -34,6 +71,8 @@ const CLOCKS: ((trueMs: number, prng: Prng) => number)[] = [
   (trueMs) => trueMs - 86_400_000 + (trueMs - BASE_MS) * 50,
   (trueMs, prng) => trueMs - BASE_MS - prng.between(0, 40_000),
   (trueMs, prng) => 8.6e15 + prng.between(0, 100_000) + (trueMs - BASE_MS),
+  (trueMs) => (trueMs - BASE_MS) * 37,
+  (trueMs) => Date.UTC(2011, 11, 30, 8) + (trueMs - BASE_MS) * 20,
   (_, prng) => -8.63e15 + prng.between(0, 100_000),
   (trueMs) => Math.floor(trueMs / 30_000) * 30_000,
   (trueMs, prng) => trueMs + prng.unit(),
