@@ -62,12 +62,9 @@ export class MetricNames {
   intern(bytes: Uint8Array, start: number, end: number): number {
     if (end <= start || end - start > NAME_SIZE_BYTES_MAX) return -1
     const hash = hashBytes(bytes, start, end)
-    const mask = this.#slots.length - 1
-    let slot = hash & mask
-    for (; this.#slots[slot] >= 0; slot = (slot + 1) & mask) {
-      const index = this.#slots[slot]
-      if (this.#hashes[index] === hash && isEqual(this.#names[index], bytes, start, end)) return index
-    }
+    const slot = this.#slotOf(hash, bytes, start, end)
+    const known = this.#slots[slot]
+    if (known >= 0) return known
     if (this.#names.length >= this.countLimit) return -1
     const index = this.#names.length
     const name = bytes.slice(start, end)
@@ -77,6 +74,23 @@ export class MetricNames {
     this.#slots[slot] = index
     if (this.#names.length * 2 > this.#slots.length) this.#rehash()
     return index
+  }
+
+  /** As intern, but a name that is new stays so: -1. */
+  find(bytes: Uint8Array, start: number, end: number): number {
+    if (end <= start) return -1
+    return this.#slots[this.#slotOf(hashBytes(bytes, start, end), bytes, start, end)]
+  }
+
+  /** Where the name stands, or the free slot that it would take. */
+  #slotOf(hash: number, bytes: Uint8Array, start: number, end: number): number {
+    const mask = this.#slots.length - 1
+    let slot = hash & mask
+    for (; this.#slots[slot] >= 0; slot = (slot + 1) & mask) {
+      const index = this.#slots[slot]
+      if (this.#hashes[index] === hash && isEqual(this.#names[index], bytes, start, end)) return slot
+    }
+    return slot
   }
 
   #rehash(): void {

@@ -33,6 +33,8 @@ export class PayloadScanner {
    * metrics over and over. Good as the next hint for the device.
    */
   repeatedShape = -1
+  /** Whether the last `scanNamed` found a bare value. */
+  isBare = false
   #shapes: ShapeTable
   #json: JsonScanner
   #msgpack: MsgpackScanner
@@ -110,8 +112,8 @@ export class PayloadScanner {
     codec: PayloadCodec,
     metric: number,
   ): number {
-    if (startsContainer(bytes, start, end, codec))
-      return this.scan(bytes, start, end, columns, shapeHint, codec)
+    this.isBare = !startsContainer(bytes, start, end, codec)
+    if (!this.isBare) return this.scan(bytes, start, end, columns, shapeHint, codec)
     this.shape = -1
     this.repeatedShape = -1
     return this.#bare.scan(bytes, start, end, columns, metric, codec)

@@ -185,7 +185,7 @@ export class BlockBuilder {
     const figures = [
       ledger.accepted,
       ledger.stored,
-      new Float64Array(count), // filtered: nothing filters yet
+      ledger.filtered,
       ledger.deadLettered,
       ledger.duplicate,
       ledger.amended,

@@ -45,6 +45,13 @@ export class DeadLetters {
     this.count++
   }
 
+  /** Takes back all but the first `count` letters. */
+  truncate(count: number, sizeBytes: number): void {
+    this.count = count
+    this.sizeBytes = sizeBytes
+    this.reason.length = count
+  }
+
   clear(): void {
     this.count = 0
     this.sizeBytes = 0

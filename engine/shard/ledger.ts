@@ -11,6 +11,7 @@ export class Ledger {
   minuteS = new Float64Array(16)
   accepted = new Float64Array(16)
   stored = new Float64Array(16)
+  filtered = new Float64Array(16)
   deadLettered = new Float64Array(16)
   duplicate = new Float64Array(16)
   amended = new Float64Array(16)
@@ -47,7 +48,15 @@ export class Ledger {
   }
 
   #columns(): Float64Array[] {
-    return [this.accepted, this.stored, this.deadLettered, this.duplicate, this.amended, this.messages]
+    return [
+      this.accepted,
+      this.stored,
+      this.filtered,
+      this.deadLettered,
+      this.duplicate,
+      this.amended,
+      this.messages,
+    ]
   }
 
   #grow(): void {
@@ -63,6 +72,7 @@ export class Ledger {
     this.minuteS = doubled(this.minuteS)
     this.accepted = doubled(this.accepted)
     this.stored = doubled(this.stored)
+    this.filtered = doubled(this.filtered)
     this.deadLettered = doubled(this.deadLettered)
     this.duplicate = doubled(this.duplicate)
     this.amended = doubled(this.amended)

@@ -17,9 +17,18 @@ import {
 } from '../../codecs/journal/record.ts'
 import { MetricNames } from '../../codecs/metric-names.ts'
 import { DATE_TIME_MS_MAX, DATE_TIME_MS_MIN } from '../../codecs/native/date-time.ts'
-import { PayloadScanner, payloadErrorText } from '../../codecs/payload.ts'
+import { PayloadError, PayloadScanner, payloadErrorText } from '../../codecs/payload.ts'
+import { NAME_SIZE_BYTES_MAX } from '../../codecs/payload-error.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
 import { type TumblingSettings, TumblingWindows } from '../../operators/tumbling-windows.ts'
+import type { StreamConfig, StreamPipeline } from '../config.ts'
+import { MetricPrefix } from '../steps/metric-prefix.ts'
+import { quarantineReason, readingPayload } from '../steps/quarantine.ts'
+import { FedRows, RowBranches } from '../steps/row-branches.ts'
+import { StepFaults } from '../steps/step-faults.ts'
+import { isPlain, StreamSteps } from '../steps/stream-steps.ts'
+import { TextCache } from '../steps/text-cache.ts'
+import { levelEnd, levelStart } from '../steps/views.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { DeviceTable } from './device-table.ts'
 import { Ledger } from './ledger.ts'
@@ -29,9 +38,22 @@ import { SeriesTable } from './series-table.ts'
 const TICK_INTERVAL_MS = 1000
 const SKIP_REASON = 'skipped: it ended the engine again and again'
 
+const METRICS_PER_DEVICE_MAX = 1000
+const DASH = 0x2d
+const TIME_REASON = 'time is outside the years 1900 to 2299'
+
 export interface PipelineSettings extends TumblingSettings {
   /** Unacknowledged messages of one client. */
   inFlightMax: number
+  /** 1000 when left out. */
+  metricsPerDeviceMax?: number
+  /** By number; streams that are not there are plain. */
+  streams?: readonly PipelineStream[]
+}
+
+export interface PipelineStream {
+  stream: StreamConfig
+  pipeline: StreamPipeline
 }
 
 export class Pipeline {
@@ -50,6 +72,17 @@ export class Pipeline {
   readingCount = 0
   deadLetterCount = 0
   duplicateCount = 0
+  /** Which branches of its stream take each row; see RowBranches. */
+  readonly branches = new RowBranches()
+  /** By stream; null for those whose readings go just as they are decoded. */
+  #steps: (StreamSteps | null)[]
+  #hasSteps: boolean
+  #faults = new StepFaults()
+  #prefix = new MetricPrefix(this.metrics)
+  #metricsPerDeviceMax: number
+  #aheadGuardMs: number
+  #aheadReason: string
+  #fed = new FedRows()
   #redelivery: Redelivery
   #scanner: PayloadScanner
   #tickMs = Number.NEGATIVE_INFINITY
@@ -58,6 +91,12 @@ export class Pipeline {
   #windowedStream = 0
   #windowedArrivalMs = 0
   #refusal = ''
+  /** Of the message that is being decoded. */
+  #device = 0
+  #namesBefore = 0
+  #namesAfter = 0
+  /** Bytes that the topic put before its metrics. */
+  #prefixSize = 0
   #runLength = 0
   #letter = { arrivalMs: 0, stream: 0, deviceStart: 0, deviceSize: 0, position: 0 }
 
@@ -65,6 +104,15 @@ export class Pipeline {
     this.#scanner = new PayloadScanner(this.metrics)
     this.#redelivery = new Redelivery(settings.inFlightMax)
     this.windows = new TumblingWindows(settings)
+    this.#aheadGuardMs = settings.aheadGuardMs
+    this.#aheadReason = quarantineReason(settings.aheadGuardMs)
+    this.#metricsPerDeviceMax = settings.metricsPerDeviceMax ?? METRICS_PER_DEVICE_MAX
+    const { readings: columns, metrics: names } = this
+    const context = { columns, names, texts: new TextCache(), faults: this.#faults }
+    this.#steps = (settings.streams ?? []).map(({ stream, pipeline }) =>
+      isPlain(stream, pipeline) ? null : new StreamSteps(stream, pipeline, context),
+    )
+    this.#hasSteps = this.#steps.some((steps) => steps !== null)
   }
 
   /** Rows that wait to be written. */
@@ -111,6 +159,7 @@ export class Pipeline {
     this.windows.closed.clear()
     this.deadLetters.clear()
     this.ledger.clear()
+    this.#faults.clear()
     this.#windowed = 0
   }
 
@@ -153,20 +202,26 @@ export class Pipeline {
     const first = readings.count
     const textFirst = readings.textSizeBytes
     const isDuplicate = this.#isDuplicate(views, offset, topicEnd, end)
-    const count = this.#decode(views, offset, topicStart, topicEnd, end, position)
-    const accepted = Math.abs(count) // one for a message that can't be decoded
-    ledger.accepted[entry] += accepted
-    if (count >= 0 && !isDuplicate) {
-      ledger.stored[entry] += count
-      this.readingCount += count
-      return
+    const steps = this.#hasSteps ? this.#steps[stream] : null
+    const decoded = this.#decode(views, offset, topicStart, topicEnd, end, position, steps)
+    if (decoded >= 0 && !isDuplicate) {
+      if (steps === null && this.#placeRows(first, decoded, arrivalMs)) {
+        ledger.accepted[entry] += decoded
+        ledger.stored[entry] += decoded
+        this.readingCount += decoded
+        return
+      }
+      if (this.#refine(views, offset, topicStart, topicEnd, position, steps, entry, first)) return
     }
     readings.count = first
     readings.textSizeBytes = textFirst
+    const accepted = Math.abs(decoded) // one for a message that can't be decoded
     if (isDuplicate) {
+      ledger.accepted[entry] += accepted
       ledger.duplicate[entry] += accepted
       this.duplicateCount++
     } else {
+      ledger.accepted[entry]++
       ledger.deadLettered[entry]++
       this.#addDeadLetter(views, offset, topicStart, topicEnd, end, position)
     }
@@ -181,18 +236,210 @@ export class Pipeline {
     topicEnd: number,
     end: number,
     position: number,
+    steps: StreamSteps | null,
   ): number {
     const { bytes, u16, u32 } = views
-    const { devices } = this
+    const { devices, metrics } = this
     const half = offset >>> 1
     if (this.skips.size > 0 && this.skips.has(position)) return this.#refuse(SKIP_REASON)
     const nameStart = topicStart + u16[half + 10]
     const device = devices.find(u16[half + 13], u32[(offset >>> 2) + 4], bytes, nameStart, u16[half + 11])
     if (device < 0) return this.#refuse('too many devices')
-    const first = this.readings.count
-    const count = this.#scanner.scan(bytes, topicEnd, end, this.readings, devices.shape[device])
-    if (count < 0) return this.#refuse(payloadErrorText(count))
-    return this.#placeRows(device, first, count, this.#windowedArrivalMs) ? count : -1
+    this.#device = device
+    this.#prefixSize = 0
+    const namesBefore = metrics.count
+    const room = Math.max(0, this.#metricsPerDeviceMax - devices.metricCount[device])
+    metrics.countLimit = Math.min(metrics.countMax, namesBefore + room)
+    const hint = devices.shape[device]
+    const count =
+      steps === null
+        ? this.#scanner.scan(bytes, topicEnd, end, this.readings, hint)
+        : this.#decodeWith(steps, bytes, topicStart, topicEnd, end, hint)
+    const namesAfter = metrics.count
+    this.#namesBefore = namesBefore
+    this.#namesAfter = namesAfter
+    if (namesAfter !== namesBefore) devices.metricCount[device] += namesAfter - namesBefore
+    return count < 0 ? this.#refuse(this.#decodeError(count)) : count
+  }
+
+  /** As the stream's codec and its topic's metric level say. */
+  #decodeWith(
+    steps: StreamSteps,
+    bytes: Uint8Array,
+    topicStart: number,
+    topicEnd: number,
+    end: number,
+    hint: number,
+  ): number {
+    const { readings, metrics } = this
+    const scanner = this.#scanner
+    const start = steps.metricLevel < 0 ? -1 : levelStart(bytes, topicStart, topicEnd, steps.metricLevel)
+    const stop = start < 0 ? -1 : levelEnd(bytes, start, topicEnd)
+    // A device that named no topic has `-` there.
+    if (start < 0 || (stop === start + 1 && bytes[start] === DASH))
+      return scanner.scan(bytes, topicEnd, end, readings, hint, steps.codec)
+    const metric = metrics.intern(bytes, start, stop)
+    if (metric < 0) return this.#nameError(stop - start)
+    this.#prefixSize = stop - start + 1
+    const first = readings.count
+    const count = scanner.scanNamed(bytes, topicEnd, end, readings, hint, steps.codec, metric)
+    if (scanner.isBare) this.#prefixSize = 0
+    if (count <= 0 || scanner.isBare) return count
+    if (this.#prefix.apply(readings, first, readings.count, metric)) return count
+    return metrics.count < metrics.countLimit ? PayloadError.NAME_TOO_LONG : PayloadError.NAMES_FULL
+  }
+
+  #nameError(size: number): PayloadError {
+    if (size === 0) return PayloadError.NAME_EMPTY
+    return size > NAME_SIZE_BYTES_MAX ? PayloadError.NAME_TOO_LONG : PayloadError.NAMES_FULL
+  }
+
+  #decodeError(code: number): string {
+    const { metrics } = this
+    const isDevices = code === PayloadError.NAMES_FULL && metrics.countLimit < metrics.countMax
+    return isDevices ? this.#metricsRefusal() : payloadErrorText(code)
+  }
+
+  #metricsRefusal(): string {
+    return `the device has more than ${this.#metricsPerDeviceMax} metrics`
+  }
+
+  /**
+   * Settles a message that the short way did not: times, readings too far ahead, the stream's steps, new series. False, with the
+   * reason in #refusal, when all of it is a dead letter.
+   */
+  #refine(
+    views: RecordViews,
+    offset: number,
+    topicStart: number,
+    topicEnd: number,
+    position: number,
+    steps: StreamSteps | null,
+    entry: number,
+    first: number,
+  ): boolean {
+    const { readings, ledger, deadLetters } = this
+    const letterCount = deadLetters.count
+    const letterSizeBytes = deadLetters.sizeBytes
+    const quarantined = this.#quarantine(views, offset, topicStart, topicEnd, position, first)
+    if (quarantined > 0 && readings.count === first) this.#refusal = this.#aheadReason
+    const isRefused = quarantined < 0 || (quarantined > 0 && readings.count === first)
+    let filtered = 0
+    if (steps !== null && !isRefused) {
+      const shape = this.#scanner.repeatedShape
+      if (shape >= 0) this.devices.shape[this.#device] = shape
+      filtered = this.#runSteps(steps, views, offset, topicStart, topicEnd, first)
+    }
+    if (isRefused || filtered < 0 || !this.#placeAll(first)) {
+      deadLetters.truncate(letterCount, letterSizeBytes)
+      return false
+    }
+    const count = readings.count - first
+    const stored = steps === null || steps.isRaw ? count : 0
+    ledger.accepted[entry] += count + filtered + quarantined
+    ledger.stored[entry] += stored
+    ledger.filtered[entry] += filtered + count - stored
+    ledger.deadLettered[entry] += quarantined
+    this.readingCount += count
+    this.deadLetterCount += quarantined
+    return true
+  }
+
+  /**
+   * Gives the rows from `first` on their times, and takes those out that are too far ahead: a dead letter each. Returns how
+   * many, or -1 when a time can't be stored.
+   */
+  #quarantine(
+    views: RecordViews,
+    offset: number,
+    topicStart: number,
+    topicEnd: number,
+    position: number,
+    first: number,
+  ): number {
+    const { readings } = this
+    const { tsMs } = readings
+    const arrivalMs = this.#windowedArrivalMs
+    const limitMs = arrivalMs + this.#aheadGuardMs
+    const end = readings.count
+    let to = first
+    for (let row = first; row < end; row++) {
+      const ts = tsMs[row]
+      if (Number.isNaN(ts)) tsMs[row] = arrivalMs
+      else if (ts >= DATE_TIME_MS_MIN && ts <= DATE_TIME_MS_MAX) tsMs[row] = Math.floor(ts)
+      else return this.#refuse(TIME_REASON)
+      if (tsMs[row] <= limitMs) readings.move(row, to++)
+      else this.#addLetterOfRow(views, offset, topicStart, topicEnd, position, row)
+    }
+    readings.count = to
+    return end - to
+  }
+
+  // hot: per message of a stream with steps
+  #runSteps(
+    steps: StreamSteps,
+    views: RecordViews,
+    offset: number,
+    topicStart: number,
+    topicEnd: number,
+    first: number,
+  ): number {
+    const { metrics, branches } = this
+    metrics.countLimit = metrics.countMax // derived metrics are the config's, not the device's
+    const deviceStart = topicStart + views.u16[(offset >>> 1) + 10]
+    const deviceEnd = deviceStart + views.u16[(offset >>> 1) + 11]
+    const arrivalMs = this.#windowedArrivalMs
+    const filtered = steps.run(
+      views.bytes,
+      topicStart,
+      topicEnd,
+      deviceStart,
+      deviceEnd,
+      arrivalMs,
+      first,
+      branches,
+    )
+    return filtered < 0 ? this.#refuse(steps.reason) : filtered
+  }
+
+  /** Gives the rows from `first` on their series, new ones if need be, all or none; false when there is no room for those. */
+  // hot: per message of a stream with steps
+  #placeAll(first: number): boolean {
+    const { readings, series } = this
+    const device = this.#device
+    const end = readings.count
+    if (readings.capacity > this.seriesOfRow.length) this.#grow()
+    const { metric } = readings
+    const { seriesOfRow, arrivalMs } = this
+    let isAnyNew = false
+    for (let row = first; row < end; row++) {
+      const found = series.lookup(device, metric[row])
+      seriesOfRow[row] = found
+      arrivalMs[row] = this.#windowedArrivalMs
+      if (found < 0) isAnyNew = true
+    }
+    if (!isAnyNew) return true
+    const added = new Set<number>()
+    for (let row = first; row < end; row++) if (seriesOfRow[row] < 0) added.add(metric[row])
+    if (!this.#admit(device, added)) return false
+    for (let row = first; row < end; row++) seriesOfRow[row] = series.find(device, metric[row])
+    return true
+  }
+
+  /** Whether the device may have these metrics, too. Names that came with the message have been counted already. */
+  #admit(device: number, added: ReadonlySet<number>): boolean {
+    const { devices, series } = this
+    const isCounted = (metric: number) => metric >= this.#namesBefore && metric < this.#namesAfter
+    let more = 0
+    for (const metric of added) if (!isCounted(metric)) more++
+    const isRoom = devices.metricCount[device] + more <= this.#metricsPerDeviceMax
+    if (!isRoom) this.#refusal = this.#metricsRefusal()
+    else if (series.count + added.size > series.countMax) this.#refusal = 'too many series'
+    else {
+      devices.metricCount[device] += more
+      return true
+    }
+    return false
   }
 
   #refuse(reason: string): number {
@@ -217,6 +464,24 @@ export class Pipeline {
     return this.#redelivery.isDuplicatePublish(clientHash, sequence, u16[(offset >>> 1) + 12], isDup, hash)
   }
 
+  /** The row's reading as a dead letter of its own. */
+  #addLetterOfRow(
+    views: RecordViews,
+    offset: number,
+    topicStart: number,
+    topicEnd: number,
+    position: number,
+    row: number,
+  ): void {
+    const payload = readingPayload(this.readings, this.metrics, row, this.#prefixSize)
+    const topicSize = topicEnd - topicStart
+    const bytes = new Uint8Array(topicSize + payload.length)
+    bytes.set(views.bytes.subarray(topicStart, topicEnd))
+    bytes.set(payload, topicSize)
+    this.#setLetter(views, offset, position)
+    this.deadLetters.add(bytes, 0, topicSize, bytes.length, this.#letter, this.#aheadReason)
+  }
+
   #addDeadLetter(
     views: RecordViews,
     offset: number,
@@ -225,7 +490,12 @@ export class Pipeline {
     end: number,
     position: number,
   ): void {
-    const { bytes, u16, f64 } = views
+    this.#setLetter(views, offset, position)
+    this.deadLetters.add(views.bytes, topicStart, topicEnd, end, this.#letter, this.#refusal)
+    this.deadLetterCount++
+  }
+
+  #setLetter({ u16, f64 }: RecordViews, offset: number, position: number): void {
     const half = offset >>> 1
     const letter = this.#letter
     letter.arrivalMs = f64[(offset >>> 3) + 1]
@@ -233,16 +503,16 @@ export class Pipeline {
     letter.deviceStart = u16[half + 10]
     letter.deviceSize = u16[half + 11]
     letter.position = position
-    this.deadLetters.add(bytes, topicStart, topicEnd, end, letter, this.#refusal)
-    this.deadLetterCount++
   }
 
-  /** Gives the rows of one message their series and times; false when they can't have them. */
+  /** Gives the rows of one message their series and times; false when #refine has to. */
   // hot: per message
-  #placeRows(device: number, first: number, count: number, arrivalMs: number): boolean {
+  #placeRows(first: number, count: number, arrivalMs: number): boolean {
     const readings = this.readings
+    const device = this.#device
     if (readings.count > this.seriesOfRow.length) this.#grow()
     const base = this.#seriesBase(device)
+    const limitMs = Math.min(DATE_TIME_MS_MAX, arrivalMs + this.#aheadGuardMs)
     const runLength = this.#runLength
     const { tsMs, metric } = readings
     const seriesOfRow = this.seriesOfRow
@@ -250,18 +520,12 @@ export class Pipeline {
     for (let row = first, end = first + count, place = 0; row < end; row++) {
       const ts = tsMs[row]
       if (Number.isNaN(ts)) tsMs[row] = arrivalMs
-      else if (ts >= DATE_TIME_MS_MIN && ts <= DATE_TIME_MS_MAX)
+      else if (ts >= DATE_TIME_MS_MIN && ts <= limitMs)
         tsMs[row] = Math.floor(ts) // as it is stored
-      else {
-        this.#refusal = 'time is outside the years 1900 to 2299'
-        return false
-      }
-      const series = base >= 0 ? base + place : this.series.find(device, metric[row])
+      else return false
+      const series = base >= 0 ? base + place : this.series.lookup(device, metric[row])
       if (++place === runLength) place = 0
-      if (series < 0) {
-        this.#refusal = 'too many series'
-        return false
-      }
+      if (series < 0) return false
       seriesOfRow[row] = series
       arrivals[row] = arrivalMs
     }
@@ -282,7 +546,7 @@ export class Pipeline {
     this.#runLength = this.#scanner.shapeMetrics(shape).length
     if (devices.baseShape[device] === shape) return devices.seriesBase[device]
     if (!isNew || devices.baseShape[device] >= 0) return -1
-    const base = this.series.findRun(device, this.#scanner.shapeMetrics(shape))
+    const base = this.#findRun(device, this.#scanner.shapeMetrics(shape))
     if (base >= 0) {
       devices.baseShape[device] = shape
       devices.seriesBase[device] = base
@@ -290,13 +554,36 @@ export class Pipeline {
     return base
   }
 
+  /** As SeriesTable.findRun, within the bound of the device's metrics. */
+  #findRun(device: number, metrics: Int32Array): number {
+    const { devices, series } = this
+    const isKnown = metrics.length > 0 && series.lookup(device, metrics[0]) >= 0
+    if (!isKnown && devices.metricCount[device] + metrics.length > this.#metricsPerDeviceMax) return -1
+    const before = series.count
+    const base = series.findRun(device, metrics)
+    for (let added = series.count - before; added > 0; added--) {
+      if (metrics[metrics.length - added] < this.#namesBefore) devices.metricCount[device]++
+    }
+    return base
+  }
+
   // hot: per batch
   #feedWindows(): void {
     const { readings, windows, ledger } = this
-    if (this.#windowed === readings.count) return
+    const first = this.#windowed
+    const end = readings.count
+    if (first === end) return
     const lateBefore = windows.lateCount
     const arrivalMs = this.#windowedArrivalMs
-    windows.push(this.seriesOfRow, readings.tsMs, readings.value, arrivalMs, this.#windowed, readings.count)
+    const steps = this.#hasSteps ? this.#steps[this.#windowedStream] : null
+    if (steps === null || steps.isWhole) {
+      windows.push(this.seriesOfRow, readings.tsMs, readings.value, arrivalMs, first, end)
+    } else {
+      const fed = this.#fed
+      const count = fed.take(this.branches.bits, this.seriesOfRow, readings.tsMs, readings.value, first, end)
+      windows.push(fed.series, fed.tsMs, fed.value, arrivalMs, 0, count)
+    }
+    if (steps !== null && !steps.isRaw) readings.count = first // they are in no table but the windows'
     this.#windowed = readings.count
     const late = windows.lateCount - lateBefore
     if (late > 0) ledger.amended[ledger.row(this.#windowedStream, arrivalMs)] += late

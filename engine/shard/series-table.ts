@@ -19,8 +19,13 @@ export class SeriesTable {
     this.#slots = new Int32Array(capacity * 2).fill(-1)
   }
 
-  /** The index of (device, metric), a new one if need be; -1 when the table is full. */
+  /** The index of (device, metric); -1 when there is none. */
   // hot: per reading of a payload without a shape
+  lookup(device: number, metric: number): number {
+    return this.#slots[this.#slotOf(device, metric)]
+  }
+
+  /** The index of (device, metric), a new one if need be; -1 when the table is full. */
   find(device: number, metric: number): number {
     const slot = this.#slotOf(device, metric)
     const index = this.#slots[slot]

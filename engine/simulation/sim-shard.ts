@@ -8,9 +8,9 @@ import { Shard } from '../shard/shard.ts'
 import { STREAMS } from './books.ts'
 import { SimThread } from './sim-thread.ts'
 import { SimulationError } from './simulation-error.ts'
-import { WIDTHS, type World } from './world.ts'
+import { AHEAD_GUARD_MS, WIDTHS, type World } from './world.ts'
 
-const WINDOWS = { latenessMs: 10_000, idleTimeoutMs: 30_000, aheadGuardMs: 300_000 }
+const WINDOWS = { latenessMs: 10_000, idleTimeoutMs: 30_000, aheadGuardMs: AHEAD_GUARD_MS }
 /** Batches sealed and not yet in the store. A drain may seal what is left beyond that. */
 const OPEN_BATCH_COUNT_MAX = 4
 /** Faults that are the disk's and the store's, not the engine's. */

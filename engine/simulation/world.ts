@@ -16,6 +16,9 @@ export interface World {
   trace: Trace
 }
 
+/** Readings further ahead of their arrival become dead letters. */
+export const AHEAD_GUARD_MS = 300_000
+
 /** The windows' widths, in the order of the pipeline's numbers for them. */
 export const WIDTHS = [
   { name: '10s', ms: 10_000 },
