@@ -1,13 +1,16 @@
 /**
  * Room on the disk that a journal takes before it needs it, beside its work: the next segment's file (the spare), so that
- * a sync has no file size to write; and a reserve, given up when the disk is full, so that what frees the journal (marks,
- * confirmations, a segment's header, a snapshot) can still be written. Owned by the shard's thread.
+ * a sync has no file size to write; and two reserves, given up when the disk is full, so that what frees the journal can
+ * still be written: marks and confirmations, and a snapshot. Owned by the shard's thread.
  */
 import type { JournalDisk, JournalFile } from './disk.ts'
 
 const SPARE = 'spare'
-const RESERVE = 'reserve'
+/** In the order in which they are taken. */
+const RESERVES = ['reserve', 'reserve-snapshot'] as const
 const UNFINISHED = '.new'
+
+export type Reserve = (typeof RESERVES)[number]
 
 export class JournalRoom {
   /** The disk had no room for what was to be taken. */
@@ -15,19 +18,23 @@ export class JournalRoom {
   readonly #disk: JournalDisk
   /** What each is to have. */
   readonly #sizeBytes: Record<string, number>
-  readonly #there: Set<string>
-  #isTooSmall = false
+  readonly #there = new Set<string>()
+  readonly #tooSmall = new Set<string>()
   #isComing = false
   #isClosed = false
 
   /** Takes over what an earlier life left. Throws what the disk throws. */
   constructor(disk: JournalDisk, sizes: { spareSizeBytes: number; reserveSizeBytes: number }) {
     this.#disk = disk
-    this.#sizeBytes = { [RESERVE]: sizes.reserveSizeBytes, [SPARE]: sizes.spareSizeBytes }
+    this.#sizeBytes = {
+      reserve: sizes.reserveSizeBytes,
+      'reserve-snapshot': 0,
+      [SPARE]: sizes.spareSizeBytes,
+    }
     const names = disk.list()
-    this.#there = new Set(names.filter((name) => name === SPARE || name === RESERVE))
-    for (const name of [SPARE, RESERVE].map((base) => base + UNFINISHED)) {
-      if (names.includes(name)) disk.remove(name)
+    for (const name of [...RESERVES, SPARE]) {
+      if (names.includes(name)) this.#there.add(name)
+      if (names.includes(name + UNFINISHED)) disk.remove(name + UNFINISHED)
     }
   }
 
@@ -37,14 +44,12 @@ export class JournalRoom {
 
   /** Files may grow: what is kept for later is there, and the disk is not known to be full. */
   get mayGrow(): boolean {
-    return this.#there.has(RESERVE) && !this.isShort
+    return !this.isShort && RESERVES.every((name) => this.#there.has(name) || this.#sizeBytes[name] === 0)
   }
 
   /** Takes what is missing, one file after the other. Without it segments grow as they are written. */
   order(): void {
-    const name = this.#isTooSmall
-      ? RESERVE
-      : [RESERVE, SPARE].find((candidate) => !this.#there.has(candidate))
+    const name = [...RESERVES, SPARE].find((candidate) => this.#isMissing(candidate))
     if (name === undefined) this.isShort = false
     if (name === undefined || this.#isComing || this.#isClosed) return
     this.#isComing = true
@@ -56,7 +61,7 @@ export class JournalRoom {
         if (name === SPARE && this.hasSpare)
           this.#disk.remove(name + UNFINISHED) // a segment was given up meanwhile
         else this.#disk.rename(name + UNFINISHED, name)
-        if (name === RESERVE) this.#isTooSmall = false
+        this.#tooSmall.delete(name)
         this.#there.add(name)
         this.order()
       } catch {
@@ -67,10 +72,10 @@ export class JournalRoom {
   }
 
   /** Takes a larger reserve when it is smaller than that; until it is there the old one stays. */
-  enlargeReserve(sizeBytes: number): void {
-    if (sizeBytes <= this.#sizeBytes[RESERVE]) return
-    this.#sizeBytes[RESERVE] = sizeBytes
-    this.#isTooSmall = true
+  enlarge(name: Reserve, sizeBytes: number): void {
+    if (sizeBytes <= this.#sizeBytes[name]) return
+    this.#sizeBytes[name] = sizeBytes
+    this.#tooSmall.add(name)
     this.order()
   }
 
@@ -96,15 +101,19 @@ export class JournalRoom {
     }
   }
 
-  /** Frees the reserve; false when it is in use already. */
-  releaseReserve(): boolean {
-    if (!this.#there.delete(RESERVE)) return false
-    this.#disk.remove(RESERVE)
+  /** Frees a reserve; false when it is in use already. */
+  release(name: Reserve): boolean {
+    if (!this.#there.delete(name)) return false
+    this.#disk.remove(name)
     return true
   }
 
   close(): void {
     this.#isClosed = true
+  }
+
+  #isMissing(name: string): boolean {
+    return this.#sizeBytes[name] > 0 && (!this.#there.has(name) || this.#tooSmall.has(name))
   }
 
   /** What was written of it would keep others from their room. */

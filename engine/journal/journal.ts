@@ -62,18 +62,15 @@ export class Journal {
   #failedEnd: number | null = null
   #isSyncing = false
   #room: JournalRoom
-  /** For control records. */
-  #reserveSizeBytes: number
 
   /** Throws JournalError. */
   constructor(disk: JournalDisk, settings: JournalSettings) {
     this.#disk = disk
     this.#settings = settings
     const { segmentSizeBytes } = settings
-    this.#reserveSizeBytes = Math.min(RESERVE_SIZE_BYTES_MAX, Math.floor(segmentSizeBytes * CONTROL_SHARE))
     this.#room = new JournalRoom(disk, {
       spareSizeBytes: SEGMENT_HEADER_SIZE_BYTES + segmentSizeBytes,
-      reserveSizeBytes: this.#reserveSizeBytes,
+      reserveSizeBytes: Math.min(RESERVE_SIZE_BYTES_MAX, segmentSizeBytes),
     })
     const recovery = recoverSegments(disk, settings)
     this.segments = recovery.segments
@@ -124,14 +121,14 @@ export class Journal {
     if (!this.#room.mayGrow) this.#room.order()
   }
 
-  /** On a full disk: what is kept free is free for the next writer. False when it was already. */
-  releaseReserve(): boolean {
-    return this.isDiskFull && this.#room.releaseReserve()
+  /** Keeps room on the disk for the next snapshot, which may be somewhat larger than the last one. */
+  keepRoomForSnapshot(lastSizeBytes: number): void {
+    this.#room.enlarge('reserve-snapshot', Math.ceil(lastSizeBytes * SNAPSHOT_GROWTH))
   }
 
-  /** Keeps room on the disk for a snapshot of about that size, too. */
-  keepRoomFor(snapshotSizeBytes: number): void {
-    this.#room.enlargeReserve(this.#reserveSizeBytes + Math.ceil(snapshotSizeBytes * SNAPSHOT_GROWTH))
+  /** A snapshot is about to be written. */
+  onSnapshot(): void {
+    if (this.isDiskFull) this.#room.release('reserve-snapshot')
   }
 
   /**
@@ -143,7 +140,7 @@ export class Journal {
     segment.allocatedEnd = Math.min(segment.allocatedEnd, segment.endPosition)
     this.#room.onNoRoom()
     if (this.#room.hasSpare) return 'roll'
-    return this.#room.releaseReserve() ? 'again' : 'full'
+    return this.#room.release('reserve') ? 'again' : 'full'
   }
 
   /** Whether an append now would begin a new segment. */
@@ -257,7 +254,7 @@ export class Journal {
     try {
       this.#startSegment()
     } catch (error) {
-      if (!this.#room.releaseReserve()) throw error
+      if (!this.#room.release('reserve')) throw error
       this.#startSegment()
     }
   }

@@ -81,7 +81,7 @@ export class JournalFollower {
     const confirmedMark = snapshot?.confirmedMark ?? journal.confirmedMark
     this.batches = new OpenBatches(parts.sink, parts.shard, confirmedMark)
     this.#processed = this.#restore(snapshot)
-    journal.keepRoomFor(parts.snapshots.sizeBytes)
+    journal.keepRoomForSnapshot(parts.snapshots.sizeBytes)
     this.#sealed = this.#processed
     this.#snapshotAt = this.#processed
     this.#isLive = this.#isCaughtUp
@@ -348,7 +348,7 @@ export class JournalFollower {
     const { pipeline, snapshots, journal } = this.#parts
     const state = new StateWriter()
     pipeline.save(state)
-    journal.releaseReserve()
+    journal.onSnapshot()
     snapshots.begin(this.#processed, this.#mark, this.batches.confirmedMark, state)
   }
 
@@ -360,7 +360,7 @@ export class JournalFollower {
         if (error !== null) this.#onSnapshotFault(error)
         else {
           report({ code: 'SNAPSHOT', message: 'snapshots are written again', isOver: true })
-          this.#parts.journal.keepRoomFor(snapshots.sizeBytes)
+          this.#parts.journal.keepRoomForSnapshot(snapshots.sizeBytes)
           this.#release()
         }
         this.#parts.wake()

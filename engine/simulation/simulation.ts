@@ -227,7 +227,7 @@ class Run {
     await this.#until(engine, () => ++rounds > 20, '')
     if (this.#store.blocks.size > blockCount) throw new SimulationError('something was stored after a drain')
     for (const disk of this.#disks) {
-      const snapshots = disk.list().filter((name) => /snapshot|stored/.test(name))
+      const snapshots = disk.list().filter((name) => /\.(snapshot|stored)$/.test(name))
       if (snapshots.length > 2) throw new SimulationError(`${snapshots.length} snapshots are left`)
     }
   }

@@ -1,0 +1,26 @@
+/**
+ * From a spec to the operator that does it.
+ */
+
+import { CountWindows } from './count-windows.ts'
+import type { OrderedMemory } from './ordered-memory.ts'
+import { type OrderedOperator, type OrderedOutput, wantsOf } from './ordered-operator.ts'
+import { SessionWindows } from './session-windows.ts'
+import { type WindowSpec, windowAggregates } from './window-spec.ts'
+
+export function makeOperator(
+  spec: WindowSpec,
+  index: number,
+  output: OrderedOutput,
+  memory: OrderedMemory,
+): OrderedOperator {
+  const wants = wantsOf(windowAggregates(spec))
+  switch (spec.kind) {
+    case 'session':
+      return new SessionWindows(spec.gapMs, wants, index, output, memory)
+    case 'count':
+      return new CountWindows(spec.size, wants, index, output, memory)
+    default:
+      throw new Error('x')
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Settings of ordered windows, checked once when they are made, and as numbers, so that a saved state tells which it belongs to.
+ */
+import { WindowSettingsError } from './window-plan.ts'
+import { type WindowSpec, windowAggregates, windowLabel } from './window-spec.ts'
+
+export interface OrderedSettings {
+  /** Those with aggregates for the table `windows`; an operator's index in rows is the spec's here. */
+  specs: readonly WindowSpec[]
+  latenessMs: number
+  idleTimeoutMs: number
+  /** Readings further ahead of their arrival never come here, nor came in an earlier life. */
+  aheadGuardMs: number
+  /** Series silent for this long lose their state; seven days by default. */
+  forgetMs?: number
+  /** Room for readings that are held, in all; 16 million by default, 16 bytes each. */
+  heldMax?: number
+  /** Room for what windows keep of readings (values, panes, states), in doubles; 64 million by default. */
+  keptMax?: number
+}
+
+/** To be raised when the saved layout changes, or a constant or rule that decides which rows come next. */
+const STATE_VERSION = 1
+const FORGET_MS = 7 * 86_400_000
+const HELD_MAX = 16_000_000
+const KEPT_MAX = 64_000_000
+const ROOM_MAX = 1_000_000_000
+/** Of widths, hops and gaps. */
+const SPAN_MS_MAX = 366 * 86_400_000
+const COUNT_SIZE_MAX = 1_000_000_000
+
+/** With what was left out; throws WindowSettingsError. */
+export function completeSettings(settings: OrderedSettings): Required<OrderedSettings> {
+  const { forgetMs = FORGET_MS, heldMax = HELD_MAX, keptMax = KEPT_MAX } = settings
+  const complete = { ...settings, forgetMs, heldMax, keptMax }
+  for (const name of ['latenessMs', 'idleTimeoutMs', 'aheadGuardMs', 'forgetMs'] as const) {
+    checkWhole(name, complete[name], 0, Number.MAX_SAFE_INTEGER)
+  }
+  for (const name of ['heldMax', 'keptMax'] as const) checkWhole(name, complete[name], 1, ROOM_MAX)
+  for (const [index, spec] of settings.specs.entries()) checkSpec(`specs[${index}]`, spec)
+  return complete
+}
+
+/** Equal for equal settings, and only for them. */
+export function settingsNumbers(settings: Required<OrderedSettings>): Float64Array {
+  const { latenessMs, idleTimeoutMs, aheadGuardMs, forgetMs, heldMax, keptMax } = settings
+  const specs = settings.specs.map((spec) => [windowLabel(spec), windowAggregates(spec), spec.earlyMs])
+  const bytes = new TextEncoder().encode(JSON.stringify(specs))
+  return Float64Array.of(
+    STATE_VERSION,
+    latenessMs,
+    idleTimeoutMs,
+    aheadGuardMs,
+    forgetMs,
+    heldMax,
+    keptMax,
+    ...bytes,
+  )
+}
+
+function checkSpec(path: string, spec: WindowSpec): void {
+  if (windowAggregates(spec).length === 0) {
+    throw new WindowSettingsError(`${path}.aggregates: none of them needs readings in order`)
+  }
+  if (spec.earlyMs !== null) checkWhole(`${path}.earlyMs`, spec.earlyMs, 1, SPAN_MS_MAX)
+  if (spec.kind === 'count') checkWhole(`${path}.size`, spec.size, 1, COUNT_SIZE_MAX)
+  if (spec.kind === 'session') checkWhole(`${path}.gapMs`, spec.gapMs, 1, SPAN_MS_MAX)
+  if ('widthMs' in spec) checkWhole(`${path}.widthMs`, spec.widthMs, 1, SPAN_MS_MAX)
+  if (spec.kind === 'hopping') checkWhole(`${path}.hopMs`, spec.hopMs, 1, spec.widthMs)
+}
+
+function checkWhole(path: string, value: number, min: number, max: number): void {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return
+  throw new WindowSettingsError(`${path}: ${value} is not a whole number of ${min} to ${max}`)
+}
