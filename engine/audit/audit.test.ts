@@ -1,6 +1,7 @@
 /** Cooked rows with known differences in a real ClickHouse: each kind is found, and nothing else. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { DEFAULT_CONFIG } from '../config.ts'
+import { columnNames, ROLLUPS_COLUMNS } from '../store/columns.ts'
 import { openFixture, type StoreFixture } from '../store/store-fixture.ts'
 import { connectStore, type StoreTarget } from '../store/target.ts'
 import { type AuditReport, runAudit } from './audit.ts'
@@ -32,7 +33,7 @@ afterAll(async () => {
 let insertNumber = 0
 /** Its rows are new, however equal to others. */
 async function insert(statement: string): Promise<void> {
-  const [into, ...rest] = statement.split(/(?= SELECT | VALUES )/)
+  const [into, ...rest] = statement.split(/(?=\sSELECT | VALUES )/)
   const token = `SETTINGS insert_deduplication_token = 'cooked ${insertNumber++}'`
   await fixture.target.command(`INSERT INTO millrace.${into} ${token} ${rest.join('')}`)
 }
@@ -57,7 +58,8 @@ async function cook(): Promise<void> {
     ['10s', 10],
     ['1m', 60],
   ]) {
-    await insert(`rollups SELECT stream, device, metric, '${window}', toStartOfInterval(ts, INTERVAL ${seconds} SECOND),
+    await insert(`rollups (${columnNames(ROLLUPS_COLUMNS).join(', ')})
+      SELECT stream, device, metric, '${window}', toStartOfInterval(ts, INTERVAL ${seconds} SECOND),
       count(), sum(value), min(value), max(value), min((ts, value)), max((ts, value))
       FROM millrace.samples WHERE NOT isNaN(value) GROUP BY 1, 2, 3, 5`)
   }

@@ -28,7 +28,7 @@ const UNIT_MS: Record<string, number> = {
   Quarter: 90 * 1440 * MINUTE_MS,
   Year: 365 * 1440 * MINUTE_MS,
 }
-/** The schema's version that brought the ledger. */
+/** The schema's version that brought the ledger; a database may have come to a later one at once. */
 const LEDGER_VERSION = 2
 
 /** `sinceMs` is what the user wants to look at; null for all. Throws AuditError and StoreError. */
@@ -76,7 +76,7 @@ async function tableStatements(target: StoreTarget): Promise<Map<string, string>
 async function ledgerBegin(target: StoreTarget): Promise<number> {
   const [row] = await target.query<{ first: number; applied_ms: string }>(
     `SELECT toUInt32(min(version)) AS first,
-      toString(toUnixTimestamp64Milli(minIf(applied, version = {version:UInt32}))) AS applied_ms
+      toString(toUnixTimestamp64Milli(minIf(applied, version >= {version:UInt32}))) AS applied_ms
     FROM millrace.migrations`,
     { version: LEDGER_VERSION },
   )

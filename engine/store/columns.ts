@@ -48,6 +48,26 @@ export const ROLLUPS_COLUMNS = [
   { name: 'last', type: `SimpleAggregateFunction(max, ${READING_AT_TYPE})`, codec: 'ZSTD' },
 ] as const satisfies readonly ColumnSpec[]
 
+/**
+ * The columns of `rollups` that a block has only if its windows were asked for them; else they are 0 or empty. `sum_error` is what the
+ * roundings of `sum` lost, `distinct` HyperLogLog registers with their values, `quantiles` bins with their counts
+ * (rollups-schema.ts reads them).
+ */
+export const ROLLUPS_EXTRA_COLUMNS = [
+  { name: 'sum_error', type: 'SimpleAggregateFunction(sum, Float64)', codec: 'ZSTD' },
+  { name: 'variance', type: 'AggregateFunction(varPopStable, Float64)', codec: 'ZSTD' },
+  {
+    name: 'distinct',
+    type: 'SimpleAggregateFunction(maxMap, Tuple(Array(UInt16), Array(UInt8)))',
+    codec: 'ZSTD',
+  },
+  {
+    name: 'quantiles',
+    type: 'SimpleAggregateFunction(sumMap, Tuple(Array(Int32), Array(UInt64)))',
+    codec: 'ZSTD',
+  },
+] as const satisfies readonly ColumnSpec[]
+
 export const DEAD_LETTERS_COLUMNS = [
   { name: 'arrival', type: DATE_TIME, codec: 'Delta, ZSTD' },
   { name: 'stream', type: LOW_CARDINALITY_STRING },
@@ -91,4 +111,11 @@ export type TableName = keyof typeof TABLE_COLUMNS
 /** The names alone, as an INSERT lists them. */
 export function columnNames(columns: readonly ColumnSpec[]): string[] {
   return columns.map((column) => column.name)
+}
+
+/** As CREATE TABLE lists them. */
+export function columnDefinitions(columns: readonly ColumnSpec[]): string {
+  return columns
+    .map(({ name, type, codec }) => `\`${name}\` ${type}${codec === undefined ? '' : ` CODEC(${codec})`}`)
+    .join(', ')
 }

@@ -44,6 +44,7 @@ export function defaultLimits(): EngineLimits {
 const GRANTS = [
   'GRANT SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP DATABASE, DROP TABLE, ' +
     `DROP VIEW, TRUNCATE, OPTIMIZE, CHECK, SHOW ON ${DATABASE}.*`,
+  'GRANT CREATE FUNCTION, DROP FUNCTION ON *.*', // of SQL alone; a reader's session is read-only
   'GRANT SELECT, SHOW ON INFORMATION_SCHEMA.*',
   'GRANT SELECT, SHOW ON information_schema.*',
 ]
