@@ -64,10 +64,8 @@ export class DistinctCounts implements SlotPool {
     const table = this.#pages[address >>> PAGE_LOG2]
     const start = address & PLACE_MASK
     if (sizeLog2 === DENSE_LOG2) {
-      for (let register = 0; register < REGISTERS; register++) {
-        const value = registerOf(table, start, register)
-        if (value !== 0) this.#raise(into, register, value)
-      }
+      for (let word = 0; word < REGISTERS / 4; word++)
+        if (table[start + word] !== 0) this.#raiseWord(into, word, table[start + word])
     } else {
       for (let place = start; place < start + (1 << sizeLog2); place++) {
         const entry = table[place]
@@ -89,9 +87,10 @@ export class DistinctCounts implements SlotPool {
     const { keys, values, entryCount } = rows
     let end = entryCount
     if (isDense) {
-      for (let register = 0; register < REGISTERS; register++) {
-        const value = registerOf(table, start, register)
-        if (value !== 0) keys[end++] = (register << 8) | value
+      for (let word = 0; word < REGISTERS / 4; word++) {
+        let rest = table[start + word]
+        for (let register = word * 4; rest !== 0; register++, rest >>>= 8)
+          if ((rest & 0xff) !== 0) keys[end++] = (register << 8) | (rest & 0xff)
       }
     } else {
       for (let place = start; place < start + (1 << sizeLog2); place++)
@@ -123,6 +122,13 @@ export class DistinctCounts implements SlotPool {
 
   load(from: StateReader): void {
     this.#arena.load(from)
+  }
+
+  /** Raises four registers that a dense slot has in one int32. */
+  #raiseWord(slot: number, word: number, values: number): void {
+    let rest = values
+    for (let register = word * 4; rest !== 0; register++, rest >>>= 8)
+      if ((rest & 0xff) !== 0) this.#raise(slot, register, rest & 0xff)
   }
 
   #raise(slot: number, register: number, value: number): void {
@@ -172,10 +178,6 @@ export class DistinctCounts implements SlotPool {
     }
     this.#arena.give(address, oldLog2)
   }
-}
-
-function registerOf(table: Int32Array, start: number, register: number): number {
-  return (table[start + (register >> 2)] >>> ((register & 3) << 3)) & 0xff
 }
 
 function raiseRegister(table: Int32Array, start: number, register: number, value: number): void {
