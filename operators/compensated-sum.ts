@@ -13,7 +13,7 @@ const SUM = 0
 const ERROR = 1
 
 /** Rows are for the columns `sum` and `sum_error`: rows 0 .. count-1. */
-export class SumRows {
+class SumRows {
   count = 0
   sum: Float64Array
   error: Float64Array

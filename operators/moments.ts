@@ -14,7 +14,7 @@ const MEAN = 1
 const M2 = 2
 
 /** Rows are for `AggregateFunction(varPopStable, Float64)`: rows 0 .. count-1. */
-export class MomentRows {
+class MomentRows {
   count = 0
   n: Float64Array
   mean: Float64Array
