@@ -34,7 +34,7 @@ async function start({ configFile, ...options }: EngineLaunch): Promise<void> {
     const config = await loadConfig(configFile)
     const { Engine } = await import('./engine.ts') // here, so that the signals are ignored meanwhile
     engine = await Engine.start(
-      { ...options, config },
+      { ...options, config, configFile },
       { onFault: (fault) => report({ kind: 'fault', fault }), onDeath: die },
     )
   } catch (error) {

@@ -4,7 +4,7 @@ import type { Fault } from './fault-log.ts'
 import type { EngineStatus } from './status.ts'
 
 /** An engine to be started; its process reads the config file itself. */
-export type EngineLaunch = Omit<EngineOptions, 'config'> & { configFile: string | null }
+export type EngineLaunch = Omit<EngineOptions, 'config'>
 
 export type EngineFigures = Omit<EngineStatus, 'gateways' | 'shards'>
 

@@ -11,6 +11,7 @@ import {
   type GatewaySetup,
   startGateway,
 } from './gateway/gateway.ts'
+import { loadStreams } from './shard/shard-streams.ts'
 import { type ShardControl, type ShardReport, type ShardSetup, startShard } from './shard/shard-thread.ts'
 
 export interface WorkerSetup {
@@ -35,8 +36,12 @@ const port = parentPort
 const setup = workerData as WorkerSetup
 const send = (message: WorkerReport) => port.postMessage(message)
 
-const shard: ShardControl | null =
-  setup.shard === null ? null : startShard(setup.shard, (report) => send({ role: 'shard', report }))
+async function openShard(setup: ShardSetup): Promise<ShardControl> {
+  const streams = setup.layout === null ? [] : await loadStreams(setup.layout, setup.configFile)
+  return startShard(setup, streams, (report) => send({ role: 'shard', report }))
+}
+
+const shard: ShardControl | null = setup.shard === null ? null : await openShard(setup.shard)
 const gateway: GatewayControl | null =
   setup.gateway === null
     ? null

@@ -2,9 +2,11 @@
  * One engine: data directory, store, gateway and shard threads, HTTP port. Lives on the main thread, which touches no
  * reading: it starts things in order, adds up figures, and stops things in order.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { MessageChannel, type TransferListItem } from 'node:worker_threads'
 import type { Address } from './address.ts'
 import type { MillraceConfig } from './config.ts'
+import { layoutOf } from './config-layout.ts'
 import { DataDirectory, type Identity } from './directory.ts'
 import { EngineError } from './engine-error.ts'
 import type { WorkerReport, WorkerSetup } from './engine-worker.ts'
@@ -31,6 +33,8 @@ const STORE_FAULTS = ['STORE_DIED', 'STORE_AWAY', 'STORE_REFUSES']
 export interface EngineOptions {
   dataPath: string
   config: MillraceConfig
+  /** Where the config came from: threads read its functions themselves. Null for the default. */
+  configFile: string | null
   mqtt: Address
   webSocket: Address
   http: Address
@@ -206,7 +210,9 @@ export class Engine {
   }
 
   #shardSetups(memory: SharedMemory, { storeId, shards, streams, windows }: Identity): ShardSetup[] {
-    const { config, journalSizeBytesMax } = this.#options
+    const { config, configFile, journalSizeBytesMax } = this.#options
+    const layout = layoutOf(config)
+    const isOfConfig = isDeepStrictEqual(streams, config.streams)
     const sizeBytesMax = Math.floor(journalSizeBytesMax / shards)
     const segmentSizeBytes = Math.max(SEGMENT_SIZE_BYTES_MIN, Math.floor(sizeBytesMax / 8))
     return memory.shardBells.map((bell, index) => ({
@@ -222,6 +228,8 @@ export class Engine {
       store: this.#store.target,
       streams,
       windows,
+      configFile,
+      layout: isOfConfig ? layout : null,
       batch: config.batch,
       inFlightMax: config.limits.receiveMaximum,
     }))

@@ -127,6 +127,7 @@ describe('TopicRouter', () => {
     { name: 'a', topic: 'devices/{device}/telemetry' },
     { name: 'b', topic: 'plants/+/{device}' },
     { name: 'c', topic: '{device}' },
+    { name: 'd', topic: 'sites/{plant}/{device}/{metric}' },
   ]
 
   test.each([
@@ -139,6 +140,10 @@ describe('TopicRouter', () => {
     [`devices/${'d'.repeat(128)}/telemetry`, 0, 'd'.repeat(128)],
     [`devices/${'d'.repeat(129)}/telemetry`, -1, ''],
     ['devices//telemetry', -1, ''],
+    ['sites/north/x/temperature', 3, 'x'],
+    ['sites//x/', 3, 'x'],
+    ['sites/north/x', -1, ''],
+    ['sites/north/x/a/b', -1, ''],
     ['devices/x/telemetry/', -1, ''],
     ['devices/x/telemetr', -1, ''],
     ['devices/x/telemetryy', -1, ''],
@@ -166,6 +171,7 @@ describe('TopicRouter', () => {
     }
     expect(topicOf(0, 'x')).toBe('devices/x/telemetry')
     expect(topicOf(1, 'x')).toBe('plants/-/x')
+    expect(topicOf(3, 'x')).toBe('sites/-/x/-')
     for (const device of ['', 'a/b', '+', '#', 'a\u0000', 'd'.repeat(129)])
       expect(topicOf(0, device)).toBe(null)
   })

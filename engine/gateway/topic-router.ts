@@ -7,6 +7,7 @@ import { hashBytes } from '../../base/hash.ts'
 import { MessageRoute } from '../../codecs/journal/record.ts'
 import { isTopicNameValid } from '../../codecs/mqtt/topic.ts'
 import type { StreamConfig } from '../config.ts'
+import { DEVICE_LEVEL, parseTopicPattern, type TopicLevel } from '../topic-pattern.ts'
 import type { Delivery } from './delivery.ts'
 
 const DEVICE_SIZE_BYTES_MAX = 128
@@ -14,7 +15,8 @@ const DEVICE_SIZE_BYTES_MAX = 128
 export const TOPIC_SIZE_BYTES_MAX = 4096
 
 const SLASH = 0x2f
-const DEVICE_LEVEL = '{device}'
+/** Of a device that came without a topic, the levels that its stream does not fix. */
+const UNNAMED = '-'
 
 type Level = { kind: 'literal'; bytes: Uint8Array } | { kind: 'any' } | { kind: 'device' }
 
@@ -84,7 +86,7 @@ export class TopicRouter {
   }
 
   /**
-   * The route of a device that names no topic: its stream's, with `-` for levels `+`. Null when that is no
+   * The route of a device that names no topic: its stream's, with `-` for levels that differ. Null when that is no
    * topic.
    */
   routeOf(stream: number, device: string): TopicRoute | null {
@@ -101,17 +103,29 @@ export class TopicRouter {
 const device = { start: 0, end: 0 }
 
 function compile(topic: string): Pattern {
-  const names = topic.split('/')
-  const levels = names.map((name): Level => {
-    if (name === DEVICE_LEVEL) return { kind: 'device' }
-    return name === '+' ? { kind: 'any' } : { kind: 'literal', bytes: Buffer.from(name) }
+  const parsed = parseTopicPattern(topic)
+  assert(parsed !== null, `topic ${topic} has one {device}`)
+  const levels = parsed.map((level): Level => {
+    if (level.kind === 'literal') return { kind: 'literal', bytes: Buffer.from(level.text) }
+    return isDevice(level) ? { kind: 'device' } : { kind: 'any' }
   })
-  assert(levels.filter(({ kind }) => kind === 'device').length === 1, `topic ${topic} has one {device}`)
-  const [prefix, suffix] = names
-    .map((name) => (name === '+' ? '-' : name))
-    .join('/')
-    .split(DEVICE_LEVEL)
-  return { levels, prefix, suffix }
+  const at = parsed.findIndex(isDevice)
+  const texts = parsed.map((level) => (level.kind === 'literal' ? level.text : UNNAMED))
+  return {
+    levels,
+    prefix: texts
+      .slice(0, at)
+      .map((text) => `${text}/`)
+      .join(''),
+    suffix: texts
+      .slice(at + 1)
+      .map((text) => `/${text}`)
+      .join(''),
+  }
+}
+
+function isDevice(level: TopicLevel): boolean {
+  return level.kind === 'named' && level.name === DEVICE_LEVEL
 }
 
 // hot: per message (of a topic that its connection has not just used)

@@ -13,8 +13,6 @@ export class DeviceTable {
   stream: Uint16Array
   nameStart: Int32Array
   nameSize: Int32Array
-  /** Metrics that the device has, or has brought into the shard's names. */
-  metricCount: Int32Array
   names: Uint8Array
   /** The payload shape that the device's last message had; -1 for none. */
   shape: Int32Array
@@ -30,7 +28,6 @@ export class DeviceTable {
     this.stream = new Uint16Array(capacity)
     this.nameStart = new Int32Array(capacity)
     this.nameSize = new Int32Array(capacity)
-    this.metricCount = new Int32Array(capacity)
     this.shape = new Int32Array(capacity).fill(NOWHERE)
     this.baseShape = new Int32Array(capacity).fill(NOWHERE)
     this.seriesBase = new Int32Array(capacity).fill(NOWHERE)
@@ -61,7 +58,7 @@ export class DeviceTable {
   save(out: StateWriter): void {
     out.numbers(this.count, this.#namesSizeBytes)
     out.u16(this.stream, this.count)
-    for (const array of this.#stateColumns()) out.i32(array, this.count)
+    for (const array of [this.nameStart, this.nameSize, this.#hashes]) out.i32(array, this.count)
     out.u8(this.names, this.#namesSizeBytes)
   }
 
@@ -70,15 +67,11 @@ export class DeviceTable {
     const [count, namesSizeBytes] = from.numbers(2)
     while (this.stream.length < count) this.#grow()
     this.stream.set(from.u16())
-    for (const array of this.#stateColumns()) array.set(from.i32())
+    for (const array of [this.nameStart, this.nameSize, this.#hashes]) array.set(from.i32())
     this.names = copied(from.u8(), new Uint8Array(Math.max(this.names.length, namesSizeBytes)))
     this.#namesSizeBytes = namesSizeBytes
     this.count = count
     this.#rehash(this.#slots.length)
-  }
-
-  #stateColumns(): Int32Array[] {
-    return [this.nameStart, this.nameSize, this.metricCount, this.#hashes]
   }
 
   #isSame(index: number, stream: number, bytes: Uint8Array, start: number, size: number): boolean {
@@ -101,7 +94,6 @@ export class DeviceTable {
     this.stream[index] = stream
     this.nameStart[index] = this.#namesSizeBytes
     this.nameSize[index] = size
-    this.metricCount[index] = 0
     this.#hashes[index] = hash | 0
     this.#namesSizeBytes += size
     this.#slots[slot] = index
@@ -116,7 +108,6 @@ export class DeviceTable {
     this.stream = copied(this.stream, new Uint16Array(capacity))
     this.nameStart = copied(this.nameStart, new Int32Array(capacity))
     this.nameSize = copied(this.nameSize, new Int32Array(capacity))
-    this.metricCount = copied(this.metricCount, new Int32Array(capacity))
     this.#hashes = copied(this.#hashes, new Int32Array(capacity))
     this.shape = copied(this.shape, unset())
     this.baseShape = copied(this.baseShape, unset())

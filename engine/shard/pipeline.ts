@@ -30,6 +30,7 @@ import { isPlain, StreamSteps } from '../steps/stream-steps.ts'
 import { TextCache } from '../steps/text-cache.ts'
 import { levelEnd, levelStart } from '../steps/views.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { DeviceMetrics } from './device-metrics.ts'
 import { DeviceTable } from './device-table.ts'
 import { Ledger } from './ledger.ts'
 import { Redelivery } from './redelivery.ts'
@@ -79,7 +80,7 @@ export class Pipeline {
   #hasSteps: boolean
   #faults = new StepFaults()
   #prefix = new MetricPrefix(this.metrics)
-  #metricsPerDeviceMax: number
+  #deviceMetrics: DeviceMetrics
   #aheadGuardMs: number
   #aheadReason: string
   #fed = new FedRows()
@@ -93,8 +94,6 @@ export class Pipeline {
   #refusal = ''
   /** Of the message that is being decoded. */
   #device = 0
-  #namesBefore = 0
-  #namesAfter = 0
   /** Bytes that the topic put before its metrics. */
   #prefixSize = 0
   #runLength = 0
@@ -106,8 +105,9 @@ export class Pipeline {
     this.windows = new TumblingWindows(settings)
     this.#aheadGuardMs = settings.aheadGuardMs
     this.#aheadReason = quarantineReason(settings.aheadGuardMs)
-    this.#metricsPerDeviceMax = settings.metricsPerDeviceMax ?? METRICS_PER_DEVICE_MAX
-    const { readings: columns, metrics: names } = this
+    const { readings: columns, metrics: names, series } = this
+    const countMax = settings.metricsPerDeviceMax ?? METRICS_PER_DEVICE_MAX
+    this.#deviceMetrics = new DeviceMetrics(countMax, names, series)
     const context = { columns, names, texts: new TextCache(), faults: this.#faults }
     this.#steps = (settings.streams ?? []).map(({ stream, pipeline }) =>
       isPlain(stream, pipeline) ? null : new StreamSteps(stream, pipeline, context),
@@ -178,7 +178,7 @@ export class Pipeline {
   }
 
   #stateful(): Stateful[] {
-    return [this.metrics, this.devices, this.series, this.#redelivery, this.windows]
+    return [this.metrics, this.devices, this.series, this.#deviceMetrics, this.#redelivery, this.windows]
   }
 
   // hot: per message
@@ -248,17 +248,13 @@ export class Pipeline {
     this.#device = device
     this.#prefixSize = 0
     const namesBefore = metrics.count
-    const room = Math.max(0, this.#metricsPerDeviceMax - devices.metricCount[device])
-    metrics.countLimit = Math.min(metrics.countMax, namesBefore + room)
+    this.#deviceMetrics.openNames(device)
     const hint = devices.shape[device]
     const count =
       steps === null
         ? this.#scanner.scan(bytes, topicEnd, end, this.readings, hint)
         : this.#decodeWith(steps, bytes, topicStart, topicEnd, end, hint)
-    const namesAfter = metrics.count
-    this.#namesBefore = namesBefore
-    this.#namesAfter = namesAfter
-    if (namesAfter !== namesBefore) devices.metricCount[device] += namesAfter - namesBefore
+    if (metrics.count !== namesBefore) this.#deviceMetrics.closeNames(device, namesBefore)
     return count < 0 ? this.#refuse(this.#decodeError(count)) : count
   }
 
@@ -295,13 +291,8 @@ export class Pipeline {
   }
 
   #decodeError(code: number): string {
-    const { metrics } = this
-    const isDevices = code === PayloadError.NAMES_FULL && metrics.countLimit < metrics.countMax
-    return isDevices ? this.#metricsRefusal() : payloadErrorText(code)
-  }
-
-  #metricsRefusal(): string {
-    return `the device has more than ${this.#metricsPerDeviceMax} metrics`
+    const isDevices = code === PayloadError.NAMES_FULL && this.#deviceMetrics.isDeviceFull
+    return isDevices ? this.#deviceMetrics.refusal : payloadErrorText(code)
   }
 
   /**
@@ -385,6 +376,7 @@ export class Pipeline {
     first: number,
   ): number {
     const { metrics, branches } = this
+    const namesBefore = metrics.count
     metrics.countLimit = metrics.countMax // derived metrics are the config's, not the device's
     const deviceStart = topicStart + views.u16[(offset >>> 1) + 10]
     const deviceEnd = deviceStart + views.u16[(offset >>> 1) + 11]
@@ -399,6 +391,7 @@ export class Pipeline {
       first,
       branches,
     )
+    if (metrics.count !== namesBefore) this.#deviceMetrics.addOwnNames(namesBefore)
     return filtered < 0 ? this.#refuse(steps.reason) : filtered
   }
 
@@ -421,22 +414,10 @@ export class Pipeline {
     if (!isAnyNew) return true
     const added = new Set<number>()
     for (let row = first; row < end; row++) if (seriesOfRow[row] < 0) added.add(metric[row])
-    if (!this.#admit(device, added)) return false
-    for (let row = first; row < end; row++) seriesOfRow[row] = series.find(device, metric[row])
-    return true
-  }
-
-  /** Whether the device may have these metrics, too. Names that came with the message have been counted already. */
-  #admit(device: number, added: ReadonlySet<number>): boolean {
-    const { devices, series } = this
-    const isCounted = (metric: number) => metric >= this.#namesBefore && metric < this.#namesAfter
-    let more = 0
-    for (const metric of added) if (!isCounted(metric)) more++
-    const isRoom = devices.metricCount[device] + more <= this.#metricsPerDeviceMax
-    if (!isRoom) this.#refusal = this.#metricsRefusal()
-    else if (series.count + added.size > series.countMax) this.#refusal = 'too many series'
+    if (series.count + added.size > series.countMax) this.#refusal = 'too many series'
+    else if (!this.#deviceMetrics.admit(device, added)) this.#refusal = this.#deviceMetrics.refusal
     else {
-      devices.metricCount[device] += more
+      for (let row = first; row < end; row++) seriesOfRow[row] = series.find(device, metric[row])
       return true
     }
     return false
@@ -546,23 +527,10 @@ export class Pipeline {
     this.#runLength = this.#scanner.shapeMetrics(shape).length
     if (devices.baseShape[device] === shape) return devices.seriesBase[device]
     if (!isNew || devices.baseShape[device] >= 0) return -1
-    const base = this.#findRun(device, this.#scanner.shapeMetrics(shape))
+    const base = this.#deviceMetrics.findRun(device, this.#scanner.shapeMetrics(shape))
     if (base >= 0) {
       devices.baseShape[device] = shape
       devices.seriesBase[device] = base
-    }
-    return base
-  }
-
-  /** As SeriesTable.findRun, within the bound of the device's metrics. */
-  #findRun(device: number, metrics: Int32Array): number {
-    const { devices, series } = this
-    const isKnown = metrics.length > 0 && series.lookup(device, metrics[0]) >= 0
-    if (!isKnown && devices.metricCount[device] + metrics.length > this.#metricsPerDeviceMax) return -1
-    const before = series.count
-    const base = series.findRun(device, metrics)
-    for (let added = series.count - before; added > 0; added--) {
-      if (metrics[metrics.length - added] < this.#namesBefore) devices.metricCount[device]++
     }
     return base
   }

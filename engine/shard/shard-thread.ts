@@ -5,6 +5,7 @@
 import { systemClock } from '../../base/clock.ts'
 import { Prng } from '../../base/prng.ts'
 import type { BatchConfig, StreamConfig, WindowConfig } from '../config.ts'
+import type { ConfigLayout } from '../config-layout.ts'
 import { durationMs } from '../config-value.ts'
 import { EngineError } from '../engine-error.ts'
 import { NodeDisk } from '../journal/disk.ts'
@@ -14,7 +15,7 @@ import { Doorbell } from '../ring/doorbell.ts'
 import { RingConsumer } from '../ring/ring.ts'
 import { connectStore, type StoreAddress } from '../store/target.ts'
 import { BlockBuilder } from './block-builder.ts'
-import { Pipeline } from './pipeline.ts'
+import { Pipeline, type PipelineStream } from './pipeline.ts'
 import { Shard } from './shard.ts'
 
 /** A drain waits no longer than this for a ClickHouse that takes nothing. */
@@ -34,6 +35,9 @@ export interface ShardSetup {
   store: StoreAddress
   streams: StreamConfig[]
   windows: WindowConfig
+  configFile: string | null
+  /** Null: readings of all streams are stored as they are decoded. */
+  layout: ConfigLayout | null
   batch: BatchConfig
   /** Unacknowledged messages of one client. */
   inFlightMax: number
@@ -76,9 +80,13 @@ export interface ShardControl {
 }
 
 /** Reports `ready`. Throws EngineError when the journal's files can't be gone on with. */
-export function startShard(setup: ShardSetup, report: (message: ShardReport) => void): ShardControl {
+export function startShard(
+  setup: ShardSetup,
+  streams: readonly PipelineStream[],
+  report: (message: ShardReport) => void,
+): ShardControl {
   try {
-    const control = openShard(setup, report)
+    const control = openShard(setup, streams, report)
     report({ kind: 'ready' })
     return control
   } catch (error) {
@@ -104,13 +112,23 @@ function openingError(path: string, error: NodeJS.ErrnoException): Error {
   )
 }
 
-function openShard(setup: ShardSetup, report: (message: ShardReport) => void): ShardControl {
+function openShard(
+  setup: ShardSetup,
+  streams: readonly PipelineStream[],
+  report: (message: ShardReport) => void,
+): ShardControl {
   const bell = new Doorbell(setup.bell)
   const rings = setup.rings.map((memory) => new RingConsumer(memory))
   const target = connectStore(setup.store)
   const { windows } = setup
   const widthsMs = windows.widths.map(durationMs)
-  const pipeline = new Pipeline({ ...windows, widthsMs, inFlightMax: setup.inFlightMax })
+  const pipeline = new Pipeline({
+    ...windows,
+    widthsMs,
+    inFlightMax: setup.inFlightMax,
+    metricsPerDeviceMax: setup.layout?.metricsPerDeviceMax,
+    streams,
+  })
   const owner = { storeId: setup.storeId, shard: setup.index, shardCount: setup.shardCount }
   const disk = new NodeDisk(setup.journalPath)
   const { segmentSizeBytes, journalSizeBytesMax } = setup
