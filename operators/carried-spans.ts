@@ -14,11 +14,11 @@ export interface WindowSpans {
   nextWindow(windowStartMs: number): number
 }
 
-export function makeSpans(spec: WindowSpec): WindowSpans | null {
-  if (spec.kind === 'tumbling') return new HoppingSpans(spec.widthMs, spec.widthMs)
-  if (spec.kind === 'hopping') return new HoppingSpans(spec.widthMs, spec.hopMs)
+export function makeSpans(
+  spec: Extract<WindowSpec, { kind: 'tumbling' | 'hopping' | 'calendar' }>,
+): WindowSpans {
   if (spec.kind === 'calendar') return new CalendarSpans(spec.unit, spec.timeZone)
-  return null
+  return new HoppingSpans(spec.widthMs, spec.kind === 'hopping' ? spec.hopMs : spec.widthMs)
 }
 
 /** Windows [k * hop, k * hop + width) for whole k; a hop is at most the width. */

@@ -19,9 +19,8 @@ export interface OracleRow {
   cells: number[]
   /** State to ms; numbers as `#1`, texts as they are. */
   states: Map<string, number>
-  /** Sums of sizes that errors are measured by. */
-  size: number
-  sizeOfIntegral: number
+  /** What errors may be measured by, per cell that rounding touches. */
+  sizes: Partial<Record<keyof typeof WindowCell, number>>
 }
 
 type Span = { startMs: number; endMs: number }
@@ -99,8 +98,7 @@ function rowOf(
   const cells = new Array<number>(WINDOW_CELLS).fill(Number.NaN)
   const { startMs, endMs } = span
   const numbers = own.filter(isNumber)
-  const size = numbers.reduce((sum, { value }) => sum + Math.abs(value), 0)
-  const row = { startMs, endMs, cells, states: new Map<string, number>(), size, sizeOfIntegral: 0 }
+  const row: OracleRow = { startMs, endMs, cells, states: new Map(), sizes: {} }
   const set = (aggregate: Aggregate, cell: keyof typeof WindowCell, value: number) => {
     if (aggregates.includes(aggregate) && numbers.length > 0) cells[WindowCell[cell]] = value
   }
@@ -121,17 +119,22 @@ function rowOf(
     const { value } = steps[i]
     increase += value >= steps[i - 1].value ? value - steps[i - 1].value : value
   }
+  const size = steps.reduce((sum, { value }) => sum + Math.abs(value), 0)
   const widthMs = spec.kind === 'sliding' ? spec.widthMs : endMs - startMs
   set('increase', 'increase', increase)
   set('rate', 'rate', widthMs === 0 ? Number.NaN : increase / (widthMs / 1000))
+  const seconds = widthMs / 1000 || 1
+  row.sizes = { sum: size, mean: size, increase: size, rate: size / seconds, variance: size * size }
   if (numbers.length > 0) {
     const fromMs = carried === undefined ? numbers[0].ts : startMs
     let integral = 0
+    let sizeOfIntegral = 0
     for (const [i, { ts, value }] of steps.entries()) {
       const until = i + 1 < steps.length ? steps[i + 1].ts : endMs
       integral += value * (until - Math.max(ts, fromMs))
-      row.sizeOfIntegral += (Math.abs(value) * (until - Math.max(ts, fromMs))) / (endMs - fromMs || 1)
+      sizeOfIntegral += Math.abs(value) * (until - Math.max(ts, fromMs))
     }
+    row.sizes.timeWeightedMean = sizeOfIntegral / (endMs - fromMs || 1)
     set('time_weighted_mean', 'timeWeightedMean', integral / (endMs - fromMs))
   }
   if (aggregates.includes('states')) setStates(row, own, before?.at(-1))
@@ -226,7 +229,8 @@ export class WindowTable {
     const samples = this.#samples.get(series) ?? []
     const sorted = sortReadings(samples, windowAggregates(spec))
     const all = windowsOf(spec, samples, this.#spansOf[operator])
-    const next = sorted.find(({ ts }) => ts > toMs)?.ts ?? toMs
+    const later = sorted.filter(({ ts }) => ts > toMs)
+    const next = Math.max(toMs, later[0]?.ts ?? toMs, later.find(isNumber)?.ts ?? toMs)
     const isTouched = ({ startMs, endMs }: OracleRow) => {
       if (spec.kind === 'session') return endMs >= fromMs && startMs <= toMs
       if (spec.kind === 'count') return endMs >= fromMs && endMs <= toMs
@@ -266,7 +270,7 @@ export function* rowsOf(
       states.set(text === 0 ? `#${rows.stateNumber[s]}` : Buffer.from(bytes).toString(), rows.stateMs[s])
     }
     const startMs = cells[WindowCell.startMs]
-    const row = { startMs, endMs: cells[WindowCell.endMs], cells, states, size: 0, sizeOfIntegral: 0 }
+    const row = { startMs, endMs: cells[WindowCell.endMs], cells, states, sizes: {} }
     yield { series: rows.series[i], operator: rows.operator[i], row }
   }
 }
