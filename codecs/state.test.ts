@@ -188,3 +188,11 @@ describe('misuse is refused:', () => {
     expect(() => new StateReader(new Uint8Array(64).subarray(4))).toThrow('aligned')
   })
 })
+
+test('no part is empty: a checksum over parts would begin anew there', () => {
+  const out = new StateWriter()
+  out.f64(new Float64Array(0))
+  out.u8(Uint8Array.of(1))
+  out.i32(new Int32Array(4), 0)
+  expect(out.parts.every(({ length }) => length > 0)).toBe(true)
+})

@@ -48,7 +48,8 @@ export class StateWriter {
     const header = new ArrayBuffer(HEADER_SIZE_BYTES)
     new Uint32Array(header)[0] = type
     new Float64Array(header)[1] = data.length
-    this.parts.push(new Uint8Array(header), data)
+    this.parts.push(new Uint8Array(header))
+    if (data.length > 0) this.parts.push(data) // zlib takes no bytes at all for the beginning of a new checksum
     const padding = -data.length & 7
     if (padding > 0) this.parts.push(PADDING.subarray(0, padding))
     this.sizeBytes += HEADER_SIZE_BYTES + data.length + padding

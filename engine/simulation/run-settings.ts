@@ -35,7 +35,7 @@ export interface RunSettings {
   /** The clock is also set back at times. */
   isClockUnsteady: boolean
   isCacheKept: boolean
-  /** Of each shard's disk; some are smaller than the journal may become. */
+  /** Of each shard's disk; some are smaller than the journal may become. Steps towards refused rows would fill such a one. */
   diskSizeBytesMax: number
   pace: Pace
 }
@@ -51,6 +51,7 @@ const STATE_SIZE_BYTES_MAX = 80_000
 
 /** Each run meets some of the faults and not others: some need the absence of others to do harm. */
 export function drawSettings(prng: Prng): RunSettings {
+  const isRefusing = prng.unit() < 0.3
   const gatewayCount = prng.between(1, 2)
   const receiveMaximum = prng.between(4, 80)
   const segmentSizeBytes = 1024 * prng.between(4, 32)
@@ -81,12 +82,12 @@ export function drawSettings(prng: Prng): RunSettings {
     diskFaults: some(prng, DISK_FAULTS),
     storeFaults: some(prng, STORE_FAULTS),
     faultShare: prng.unit() * 0.1,
-    isRefusing: prng.unit() < 0.3,
+    isRefusing,
     isClockUnsteady: prng.unit() < 0.2,
     isCacheKept: prng.unit() < 0.5,
     pace: drawPace(prng),
     diskSizeBytesMax:
-      prng.unit() < 0.3
+      !isRefusing && prng.unit() < 0.4
         ? STATE_SIZE_BYTES_MAX + segmentSizeBytes * prng.between(3, 9)
         : Number.POSITIVE_INFINITY,
   }
