@@ -381,7 +381,7 @@ export class JournalFollower {
   /** Gives up what no start will need. */
   #release(): void {
     const { journal, snapshots } = this.#parts
-    const position = this.batches.openStart ?? this.#sealed
+    const position = Math.min(this.batches.openStart ?? this.#sealed, journal.durablePosition)
     journal.releaseBefore(snapshots.releaseBefore(position, journal.isDiskFull))
   }
 
