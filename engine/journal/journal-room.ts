@@ -65,7 +65,7 @@ export class JournalRoom {
         this.#there.add(name)
         this.order()
       } catch {
-        this.isShort = !this.hasSpare
+        this.isShort = true
         this.#removeUnfinished(name)
       }
     })
@@ -81,7 +81,7 @@ export class JournalRoom {
 
   /** A file could not grow. */
   onNoRoom(): void {
-    this.isShort = !this.hasSpare
+    this.isShort = true
   }
 
   /** The spare under another name, or null without one. Throws what the disk throws. */
@@ -97,7 +97,7 @@ export class JournalRoom {
     else {
       this.#disk.rename(name, SPARE)
       this.#there.add(SPARE)
-      this.isShort = false
+      this.order()
     }
   }
 
