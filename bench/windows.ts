@@ -16,7 +16,6 @@ const SETTINGS = {
   widthsMs: [10_000, 60_000],
   latenessMs: 10_000,
   idleTimeoutMs: 30_000,
-  aheadGuardMs: 300_000,
 }
 
 /** One second of a fleet: a message of each device. */

@@ -1,7 +1,6 @@
 /**
  * The current pane of each series: the one with its newest event time, where nearly every reading belongs.
- * One owner: the shard's thread. Invariant: all readings in it came no further ahead of their arrival than
- * the guard allows, so its lastTsMs is what the watermark follows.
+ * One owner: the shard's thread. Invariant: its lastTsMs is what the watermark follows.
  *
  * `#hot`, eight doubles a series, one cache line (`npm run bench -- window-layout`):
  *     0 limitMs  1 n  2 sum  3 min  4 max  5 last  6 lastTsMs  7 seenMs (engine time of the last reading)
@@ -38,7 +37,6 @@ export class CurrentPanes {
   /** How many series have a current pane. */
   count = 0
   seriesCount = 0
-  aheadLimitMs = 0
   engineMs = 0
   /** Only so that the compiler keeps the reads of `touch`. */
   touchedSum = 0
@@ -56,14 +54,14 @@ export class CurrentPanes {
   // hot: per message
   addRun(series: Int32Array, tsMs: Float64Array, value: Float64Array, start: number, end: number): number {
     const hot = this.#hot
-    const { seriesCount, aheadLimitMs, engineMs } = this
+    const { seriesCount, engineMs } = this
     for (let row = start; row < end; row++) {
       const one = series[row]
       if (one >= seriesCount) return row
       const at = one * HOT_STRIDE
       const ts = tsMs[row]
       const x = value[row]
-      if (ts > hot[at + LAST_TS_MS] && ts < hot[at + LIMIT_MS] && ts <= aheadLimitMs && x - x === 0) {
+      if (ts > hot[at + LAST_TS_MS] && ts < hot[at + LIMIT_MS] && x - x === 0) {
         hot[at + N] += 1
         hot[at + SUM] += x
         if (x < hot[at + MIN]) hot[at + MIN] = x
@@ -122,7 +120,7 @@ export class CurrentPanes {
     return this.#cold[one * COLD_STRIDE + START_MS]
   }
 
-  /** The greatest event time that was not ahead of its arrival; the watermark is the lateness below it. */
+  /** The greatest event time; the watermark is the lateness below it. */
   newestMs(one: number): number {
     const at = one * HOT_STRIDE
     const n = this.#hot[at + N]

@@ -62,7 +62,6 @@ export class HoppingPanes {
   readonly #chunkShift: number
   readonly #chunks: Float64Array[] = []
   readonly #slotChunks: Int32Array[] = []
-  readonly #scratch = new Float64Array(RECORD)
   readonly #scratchSlots: Int32Array
   #blockOf = new Int32Array(CAPACITY_MIN)
   #free = 0
@@ -100,7 +99,7 @@ export class HoppingPanes {
     if (block === 0) return Number.POSITIVE_INFINITY
     const { length, hop, paneMs } = this.plan
     const end = this.#chunks[block >> this.#chunkShift][this.#at(block) + SEALED] + 1
-    return (end + modulo(length - end, hop)) * paneMs
+    return (hop === 1 ? end : end + modulo(length - end, hop)) * paneMs
   }
 
   /** Lets the windows go that end at `watermarkMs` or before. */
@@ -114,6 +113,7 @@ export class HoppingPanes {
   }
 
   /** Takes in a pane: eight doubles from `at` on in the order of a record, slot numbers from `slotAt` on. */
+  // hot: per pane
   add(
     one: number,
     startMs: number,
@@ -122,29 +122,22 @@ export class HoppingPanes {
     slots: Int32Array,
     slotAt: number,
   ): void {
-    const { paneMs, length } = this.plan
-    const pane = Math.floor(startMs / paneMs)
-    this.#advance(one, pane)
-    let block = this.#blockOf[one]
+    const pane = Math.floor(startMs / this.plan.paneMs)
+    const block = this.#blockOf[one]
     if (block === 0) {
-      block = this.#take(one, pane)
-    } else {
-      const sealed = this.#chunks[block >> this.#chunkShift][this.#at(block) + SEALED]
-      this.#emitLate(one, pane, sealed, fields, at, slots, slotAt)
-      if (pane + length <= sealed) return
+      this.#mergeNext(this.#take(one, pane), pane, fields, at, slots, slotAt)
+      return
     }
-    const chunk = this.#chunks[block >> this.#chunkShift]
-    const blockAt = this.#at(block)
-    const place = chunk[blockAt + PLACE]
-    const offset = pane - chunk[blockAt + SEALED]
-    if (pane > chunk[blockAt + NEWEST]) chunk[blockAt + NEWEST] = pane
-    if (offset >= -place) {
-      this.#mergeIn(block, 2 + place + offset, fields, at, slots, slotAt)
-      if (offset < 0) this.#mergeIn(block, 1, fields, at, slots, slotAt)
+    const sealed = this.#chunks[block >> this.#chunkShift][this.#at(block) + SEALED]
+    if (pane === sealed) {
+      this.#mergeNext(block, pane, fields, at, slots, slotAt)
+    } else if (pane < sealed) {
+      this.#emitLate(one, pane, sealed, fields, at, slots, slotAt)
+      if (pane + this.plan.length > sealed) this.#mergeLate(block, pane, fields, at, slots, slotAt)
     } else {
-      for (let k = place + 1; k <= place + offset + length; k++) {
-        this.#mergeIn(block, 2 + k, fields, at, slots, slotAt)
-      }
+      this.#advance(one, pane)
+      const left = this.#blockOf[one]
+      this.#mergeNext(left === 0 ? this.#take(one, pane) : left, pane, fields, at, slots, slotAt)
     }
   }
 
@@ -220,7 +213,7 @@ export class HoppingPanes {
     let place = chunk[blockAt + PLACE]
     while (sealed < stop) {
       const at = prefixAt + RECORD + place * RECORD
-      mergeRecord(chunk, prefixAt, chunk, at)
+      joinRecord(chunk, prefixAt, at)
       if (this.#extras.count > 0) this.#mergeSlots(block, 1, 2 + place)
       sealed++
       if (hop === 1 || (sealed - length) % hop === 0) {
@@ -232,7 +225,7 @@ export class HoppingPanes {
         place = 0
       }
       if (this.#extras.count > 0) this.#giveSlots(block, 2 + place)
-      clearRecord(chunk, prefixAt + RECORD + place * RECORD)
+      chunk[prefixAt + RECORD + place * RECORD + N] = 0
     }
     chunk[blockAt + SEALED] = sealed
     chunk[blockAt + PLACE] = place
@@ -249,31 +242,36 @@ export class HoppingPanes {
     prefixAt: number,
     place: number,
   ): void {
-    const scratch = this.#scratch
-    for (let i = 0; i < RECORD; i++) scratch[i] = chunk[prefixAt + i]
-    const hasSuffix = place + 1 < this.plan.length
-    if (hasSuffix) mergeRecord(scratch, 0, chunk, prefixAt + (place + 2) * RECORD)
-    if (scratch[N] === 0) return
+    const suffixAt = prefixAt + (place + 2) * RECORD
+    const isPrefixed = chunk[prefixAt + N] > 0
+    const isSuffixed = place + 1 < this.plan.length && chunk[suffixAt + N] > 0
+    if (!isPrefixed && !isSuffixed) return
     const extras = this.#extras
+    const merged = this.#scratchSlots
     if (extras.count > 0) {
       const slots = this.#slotChunks[block >> this.#chunkShift]
       const slotsAt = this.#slotsAt(block)
-      extras.merge(this.#scratchSlots, 0, slots, slotsAt + extras.count, -1)
-      if (hasSuffix) extras.merge(this.#scratchSlots, 0, slots, slotsAt + (place + 3) * extras.count, -1)
+      if (isPrefixed) extras.merge(merged, 0, slots, slotsAt + extras.count, -1)
+      if (isSuffixed) extras.merge(merged, 0, slots, slotsAt + (place + 3) * extras.count, -1)
     }
-    this.#closed.append(one, window, startMs, scratch, -1, this.#scratchSlots, 0)
-    extras.give(this.#scratchSlots, 0)
+    const closed = this.#closed
+    if (isPrefixed && isSuffixed) {
+      closed.appendJoined(one, window, startMs, chunk, suffixAt - 1, prefixAt - 1, merged, 0)
+    } else {
+      closed.append(one, window, startMs, chunk, (isPrefixed ? prefixAt : suffixAt) - 1, merged, 0)
+    }
+    if (extras.count > 0) extras.give(merged, 0)
   }
 
   /** This block is full and becomes the last one: its panes become suffixes. */
   #turn(block: number, chunk: Float64Array, prefixAt: number): void {
     for (let k = this.plan.length - 2; k >= 0; k--) {
       const at = prefixAt + RECORD + k * RECORD
-      mergeRecord(chunk, at, chunk, at + RECORD)
+      joinRecord(chunk, at, at + RECORD)
       if (this.#extras.count > 0) this.#mergeSlots(block, 2 + k, 3 + k)
     }
-    clearRecord(chunk, prefixAt)
-    this.#giveSlots(block, 1)
+    chunk[prefixAt + N] = 0
+    if (this.#extras.count > 0) this.#giveSlots(block, 1)
   }
 
   /** The pane as a partial row of each window that contains it and has left. */
@@ -291,6 +289,46 @@ export class HoppingPanes {
     for (let end = pane + 1; end <= lastEnd; end++) {
       if ((end - length) % hop !== 0) continue
       this.#closed.append(one, window, (end - length) * paneMs, fields, at - 1, slots, slotAt)
+    }
+  }
+
+  /** Merges the pane `sealed`. */
+  // hot: per pane
+  #mergeNext(
+    block: number,
+    pane: number,
+    fields: Float64Array,
+    at: number,
+    slots: Int32Array,
+    slotAt: number,
+  ): void {
+    const chunk = this.#chunks[block >> this.#chunkShift]
+    const blockAt = this.#at(block)
+    chunk[blockAt + NEWEST] = pane
+    this.#mergeIn(block, 2 + chunk[blockAt + PLACE], fields, at, slots, slotAt)
+  }
+
+  /** Merges a late pane that is in windows which are still open. */
+  #mergeLate(
+    block: number,
+    pane: number,
+    fields: Float64Array,
+    at: number,
+    slots: Int32Array,
+    slotAt: number,
+  ): void {
+    const chunk = this.#chunks[block >> this.#chunkShift]
+    const blockAt = this.#at(block)
+    const place = chunk[blockAt + PLACE]
+    if (pane > chunk[blockAt + NEWEST]) chunk[blockAt + NEWEST] = pane
+    const panePlace = place + pane - chunk[blockAt + SEALED]
+    if (panePlace >= 0) {
+      this.#mergeIn(block, 2 + panePlace, fields, at, slots, slotAt)
+      this.#mergeIn(block, 1, fields, at, slots, slotAt)
+      return
+    }
+    for (let k = place + 1; k <= panePlace + this.plan.length; k++) {
+      this.#mergeIn(block, 2 + k, fields, at, slots, slotAt)
     }
   }
 
@@ -348,7 +386,7 @@ export class HoppingPanes {
     chunk[at + SERIES] = one
     chunk[at + NEXT_FREE] = 0
     chunk[at + PLACE] = modulo(sealed, this.plan.length)
-    for (let record = 1; record < this.plan.length + 2; record++) clearRecord(chunk, at + record * RECORD)
+    chunk.fill(0, at + RECORD, at + this.#blockSize)
     return block
   }
 
@@ -383,8 +421,31 @@ export class HoppingPanes {
   }
 }
 
+/** Merges a record of which all is later. One with n = 0 is empty, whatever else stands in it. */
+// hot: per pane
+function joinRecord(records: Float64Array, into: number, later: number): void {
+  const n = records[later + N]
+  if (n === 0) return
+  if (records[into + N] === 0) {
+    for (let i = 0; i < RECORD; i++) records[into + i] = records[later + i]
+    return
+  }
+  records[into + N] += n
+  records[into + SUM] += records[later + SUM]
+  records[into + MIN] = Math.min(records[into + MIN], records[later + MIN])
+  records[into + MAX] = Math.max(records[into + MAX], records[later + MAX])
+  records[into + LAST] = records[later + LAST]
+  records[into + LAST_TS_MS] = records[later + LAST_TS_MS]
+}
+
+/** Merges a record that may reach over the same time. */
 // hot: per pane
 function mergeRecord(into: Float64Array, at: number, from: Float64Array, source: number): void {
+  if (from[source + N] === 0) return
+  if (into[at + N] === 0) {
+    for (let i = 0; i < RECORD; i++) into[at + i] = from[source + i]
+    return
+  }
   into[at + N] += from[source + N]
   into[at + SUM] += from[source + SUM]
   if (from[source + MIN] < into[at + MIN]) into[at + MIN] = from[source + MIN]
@@ -405,17 +466,6 @@ function mergeRecord(into: Float64Array, at: number, from: Float64Array, source:
     into[at + LAST_TS_MS] = lastTs
     into[at + LAST] = from[source + LAST]
   }
-}
-
-function clearRecord(into: Float64Array, at: number): void {
-  into[at + N] = 0
-  into[at + SUM] = 0
-  into[at + MIN] = Number.POSITIVE_INFINITY
-  into[at + MAX] = Number.NEGATIVE_INFINITY
-  into[at + FIRST] = 0
-  into[at + FIRST_TS_MS] = Number.POSITIVE_INFINITY
-  into[at + LAST] = 0
-  into[at + LAST_TS_MS] = Number.NEGATIVE_INFINITY
 }
 
 /** The remainder that is not negative. */

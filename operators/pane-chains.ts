@@ -7,7 +7,7 @@
 import { assert } from '../base/assert.ts'
 import type { StateReader, StateWriter } from '../codecs/state.ts'
 import type { PaneExtras } from './pane-extras.ts'
-import { PaneField, PanePool } from './pane-pool.ts'
+import { PanePool } from './pane-pool.ts'
 
 const STRIDE = 4
 const HEAD = 0
@@ -52,9 +52,9 @@ export class PaneChains {
 
   /**
    * The series' pane of that level and start, opened if need be; sought in the chain after the pane
-   * `previous`, or from its head when that is 0. The touch counts against idleness.
+   * `previous`, or from its head when that is 0.
    */
-  paneAt(one: number, previous: number, level: number, startMs: number, touchedMs: number): number {
+  paneAt(one: number, previous: number, level: number, startMs: number): number {
     const pool = this.pool
     let before = previous
     let pane = before === 0 ? this.head(one) : pool.next(before)
@@ -68,7 +68,6 @@ export class PaneChains {
       else pool.setNext(before, pane)
       this.#series[one * STRIDE + LENGTH]++
     }
-    pool.fields[pool.offset(pane) + PaneField.touchedMs] = touchedMs
     return pane
   }
 

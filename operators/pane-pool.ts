@@ -2,8 +2,8 @@
  * Open panes in one block of memory, with a free list; a series chains its panes in order of (level, start).
  * A pane is named by a number from 1 up, 0 is none. One owner: the shard's thread.
  *
- * A record is eleven doubles:  0 startMs  1 n  2 sum  3 min  4 max  5 first  6 firstTsMs  7 last  8 lastTsMs
- *                              9 touchedMs (engine time of the last addition)  10 two int32: level, next pane
+ * A record is ten doubles:  0 startMs  1 n  2 sum  3 min  4 max  5 first  6 firstTsMs  7 last  8 lastTsMs
+ *                              9 two int32: level, next pane
  * Slot numbers of what it keeps besides lie in `slots`.
  */
 import { assert } from '../base/assert.ts'
@@ -20,13 +20,12 @@ export const PaneField = {
   firstTsMs: 6,
   last: 7,
   lastTsMs: 8,
-  touchedMs: 9,
 } as const
 
-const STRIDE = 11
+const STRIDE = 10
 const INT_STRIDE = STRIDE * 2
-const INT_LEVEL = 20
-const INT_NEXT = 21
+const INT_LEVEL = 18
+const INT_NEXT = 19
 const CAPACITY_MIN = 1024
 const CAPACITY_COPIED_MAX = 131_072
 

@@ -1,23 +1,19 @@
 /**
  * Event-time windows whose partial rows merge (tumbling, hopping, calendar units) over series of readings, with a watermark per
- * series. Pure and deterministic: no clock, no input or output; the same calls give the same rows, byte for
- * byte, and how readings of one arrival are cut into pushes changes nothing but the order among windows that
- * do not feed one another. One owner: the shard's thread. Invariant: in the rows of a window each reading
- * counts exactly once.
+ * series. Pure and deterministic: no clock, no input or output; the same calls give the same rows, byte for byte, and how readings
+ * of one arrival are cut into pushes changes nothing but the order among windows that do not feed one another. One owner: the
+ * shard's thread. Invariant: in the rows of a window each reading counts exactly once.
  *
  * A pane [k * width, (k + 1) * width) or span of a calendar leaves when its series' watermark reaches its end. The watermark is the
- * greatest event time seen less the lateness; readings further ahead of their arrival than the guard do not
- * move it. Late readings open a partial pane that leaves with the next tick; so do ahead ones when the
- * watermark reaches them or nothing more came for the idle timeout. A series that is silent for the idle
- * timeout gives up its panes; those over a minute (and over twice the timeout) wide, and hopping windows, leave
- * when its event time, had it gone on with the engine's time, passes their end. After `forgetAfterMs` all of a
- * silent series is given up, its watermark too; 104 bytes and 4 per hopping window remain of it. (Watermarks and lateness as in Akidau et al., The Dataflow Model, VLDB
- * 2015; here per series.)
+ * greatest event time seen less the lateness (Akidau et al., The Dataflow Model, VLDB 2015; here per series). Readings that are
+ * late open a partial pane that leaves with the next tick. A series that is silent for the idle timeout gives up its panes, but those
+ * over a minute and over twice the timeout wide, and hopping windows, leave when its event time, had it gone on with the engine's,
+ * passes their end. After `forgetAfterMs` all of a silent series is given up, its watermark too; in each family of windows 104 bytes
+ * remain of it, and 4 per hopping window.
  *
- * Bounds: at `panesMax` open panes besides the current ones, the panes of the series next in turn leave
- * early; so do those of a series whose stray panes pass 64, and at `hoppingPanesMax` the hopping windows of
- * another series. A tick looks at 262,144 series and lets about 131,072 rows go, and 65,536 for early results
- * of a window; the rest follows with the next ones.
+ * Bounds: at `panesMax` open panes besides the current ones, the panes of the series next in turn leave early; so do those of a
+ * series whose stray panes pass 64, and at `hoppingPanesMax` the hopping windows of another series. A tick looks at 262,144 series
+ * and lets about 131,072 rows go, and 65,536 for each window with early results; the rest follows with the next ones.
  */
 import { assert } from '../base/assert.ts'
 import type { Stateful, StateReader, StateWriter } from '../codecs/state.ts'
@@ -46,8 +42,7 @@ export interface TumblingSettings {
   sumErrors?: boolean
   latenessMs: number
   idleTimeoutMs: number
-  aheadGuardMs: number
-  /** Bound on open panes besides the one current pane of each series; 4 million by default, 88 bytes each. */
+  /** Bound on open panes besides the one current pane of each series; 4 million by default, 80 bytes each. */
   panesMax?: number
   /** Bound on the panes that open hopping windows hold; 16 million by default, 64 bytes each. */
   hoppingPanesMax?: number
@@ -58,8 +53,6 @@ export interface TumblingSettings {
 export interface WindowStats {
   /** Readings for a pane that had left: they amend it. Counted at the narrowest level. */
   late: number
-  /** Readings ahead of their arrival by more than the guard. */
-  ahead: number
   /** Readings without a finite value or a time that a date can have: in no window. */
   skipped: number
   /** A series' open hopping windows of one kind count as one. */
@@ -86,7 +79,6 @@ export class TumblingWindows implements Stateful {
   readonly sums: CompensatedSums | null
   readonly #extras: PaneExtras
   readonly #families: WidthFamily[]
-  readonly #aheadGuardMs: number
   readonly #settingsSaved: Float64Array
   #gapMs = 0
 
@@ -94,7 +86,7 @@ export class TumblingWindows implements Stateful {
   constructor(settings: TumblingSettings) {
     checkSettings(settings)
     const { widthsMs, windows: more = [], sumErrors = false, panesMax = PANES_MAX } = settings
-    const { latenessMs, idleTimeoutMs, aheadGuardMs, forgetAfterMs = FORGET_AFTER_MS } = settings
+    const { latenessMs, idleTimeoutMs, forgetAfterMs = FORGET_AFTER_MS } = settings
     const { hoppingPanesMax = HOPPING_PANES_MAX } = settings
     const tumbling = widthsMs.map((widthMs) => ({ kind: 'tumbling', widthMs }) as const)
     const windows: MergeableWindow[] = [...tumbling, ...more]
@@ -108,8 +100,7 @@ export class TumblingWindows implements Stateful {
     this.sums = isNeeded('sum_error') ? new CompensatedSums() : null
     this.#extras = this.#gatherExtras()
     this.closed = new PaneRows(1024, this.#extras.count > 0 ? this.#extras : null, needs)
-    this.#aheadGuardMs = aheadGuardMs
-    const numbers = [latenessMs, idleTimeoutMs, aheadGuardMs, panesMax, hoppingPanesMax, forgetAfterMs]
+    const numbers = [latenessMs, idleTimeoutMs, panesMax, hoppingPanesMax, forgetAfterMs]
     this.#settingsSaved = Float64Array.of(STATE_VERSION, ...numbers, needsAll, ...windows.flatMap(toNumbers))
     const familySettings = { latenessMs, idleTimeoutMs, forgetAfterMs, panesMax, hoppingPanesMax }
     const none = new PaneExtras([], [])
@@ -145,9 +136,8 @@ export class TumblingWindows implements Stateful {
     end: number,
   ): void {
     assert(Number.isFinite(arrivalMs), 'a push has no arrival time')
-    const aheadLimitMs = arrivalMs + this.#aheadGuardMs
     for (let i = 0; i < this.#families.length; i++) {
-      this.#families[i].push(series, tsMs, value, start, end, aheadLimitMs, arrivalMs - this.#gapMs)
+      this.#families[i].push(series, tsMs, value, start, end, arrivalMs - this.#gapMs)
     }
   }
 
@@ -209,7 +199,6 @@ export class TumblingWindows implements Stateful {
     const [narrowest] = this.#families
     return {
       late: narrowest.lateCount,
-      ahead: narrowest.aheadCount,
       skipped: narrowest.skippedCount,
       openPanes: this.#families.reduce((sum, family) => sum + family.openCount, 0),
       series: narrowest.seriesCount,
@@ -227,8 +216,8 @@ function toNumbers(window: MergeableWindow): number[] {
 }
 
 function checkSettings(settings: TumblingSettings): void {
-  const { latenessMs, idleTimeoutMs, aheadGuardMs, forgetAfterMs = FORGET_AFTER_MS } = settings
-  for (const [name, ms] of Object.entries({ latenessMs, idleTimeoutMs, aheadGuardMs, forgetAfterMs })) {
+  const { latenessMs, idleTimeoutMs, forgetAfterMs = FORGET_AFTER_MS } = settings
+  for (const [name, ms] of Object.entries({ latenessMs, idleTimeoutMs, forgetAfterMs })) {
     if (!Number.isSafeInteger(ms) || ms < 0) {
       throw new WindowSettingsError(`${name}: ${ms} is not a whole number of milliseconds`)
     }

@@ -7,7 +7,6 @@ const SETTINGS: TumblingSettings = {
   widthsMs: [10_000],
   latenessMs: 5000,
   idleTimeoutMs: 30_000,
-  aheadGuardMs: 60_000,
 }
 
 /** Windows, and what lets a test say `push(time, series)` and read the rows since the last look. */
@@ -35,7 +34,7 @@ describe('late readings', () => {
     push(2000, 0, 15_000)
     push(3000, 0, 15_000)
     expect(rows()).toEqual([])
-    expect(windows.stats).toEqual({ late: 2, ahead: 0, skipped: 0, openPanes: 2, series: 1 })
+    expect(windows.stats).toEqual({ late: 2, skipped: 0, openPanes: 2, series: 1 })
     windows.tick(15_001)
     expect(rows()).toEqual([[0, 0, 0, 2]])
     windows.tick(16_000)
@@ -115,40 +114,17 @@ describe('late readings', () => {
 })
 
 describe('readings ahead of their arrival', () => {
-  test('do not move the watermark, and leave when it reaches them', () => {
+  test('move the watermark of their own series, and of no other', () => {
     const { windows, push, rows } = open()
     push(1000)
+    push(1000, 1)
     push(100_000, 0, 2000)
+    expect(rows()).toEqual([[0, 0, 0, 1]])
     push(9000)
-    push(25_000)
-    expect(rows()).toEqual([[0, 0, 0, 1 + 1]])
-    expect(windows.stats).toMatchObject({ ahead: 1, late: 0 })
-    push(101_000)
-    expect(rows()).toEqual([[0, 0, 20_000, 1]])
-    push(115_000)
-    expect(rows()).toEqual([[0, 0, 100_000, 2]])
-  })
-
-  test('do not move it within the current pane either', () => {
-    const { windows, push, rows } = open({ widthsMs: [60_000], latenessMs: 0, aheadGuardMs: 1000 })
-    push(10_000)
-    push(50_000, 0, 11_000)
-    push(12_000)
-    expect(windows.stats).toMatchObject({ ahead: 1, late: 0 })
-    push(60_000)
-    expect(rows()).toEqual([[0, 0, 0, 3]])
-  })
-
-  test('leave when nothing more came for the idle timeout, though their series is busy', () => {
-    const { windows, push, rows } = open()
-    push(1_000_000, 0, 100_000)
-    for (let nowMs = 100_000; nowMs < 130_000; nowMs += 1000) {
-      push(nowMs, 0)
-      windows.tick(nowMs)
-      expect(rows().filter(([, , start]) => start === 1_000_000)).toEqual([])
-    }
-    windows.tick(130_000)
-    expect(rows()).toContainEqual([0, 0, 1_000_000, 1])
+    push(9000, 1)
+    expect(windows.stats).toMatchObject({ late: 1, openPanes: 3 })
+    windows.tick(9001)
+    expect(rows()).toEqual([[0, 0, 0, 1]])
   })
 
   test('of a clock that is always a day ahead hold a bounded number of panes', () => {
@@ -259,11 +235,11 @@ test('a flush forgets the watermarks, and what was to be looked after', () => {
   push(100_000)
   push(1000, 0, 100_000)
   windows.flush()
-  expect(windows.stats).toEqual({ late: 1, ahead: 0, skipped: 0, openPanes: 0, series: 0 })
+  expect(windows.stats).toEqual({ late: 1, skipped: 0, openPanes: 0, series: 0 })
   expect(rows()).toHaveLength(2)
   push(1000)
   windows.tick(2000)
-  expect(windows.stats).toEqual({ late: 1, ahead: 0, skipped: 0, openPanes: 1, series: 1 })
+  expect(windows.stats).toEqual({ late: 1, skipped: 0, openPanes: 1, series: 1 })
   push(100_000)
   push(1000, 0, 100_000)
   windows.tick(100_001)
@@ -329,7 +305,7 @@ test('what is no number and what is no time is in no window, and is counted', ()
   push(1000, 0, 1000, Number.POSITIVE_INFINITY)
   push(Number.NaN, 0, 1000)
   push(8.64e15 + 2, 0, 1000)
-  expect(windows.stats).toEqual({ late: 0, ahead: 0, skipped: 4, openPanes: 0, series: 1 })
+  expect(windows.stats).toEqual({ late: 0, skipped: 4, openPanes: 0, series: 1 })
 })
 
 test.each([
@@ -340,7 +316,6 @@ test.each([
   [{ widthsMs: [10, 10] }, 'tumbling window 10 stands twice'],
   [{ latenessMs: -1 }, 'latenessMs: -1 is not'],
   [{ idleTimeoutMs: Number.NaN }, 'idleTimeoutMs: NaN is not'],
-  [{ aheadGuardMs: 0.5 }, 'aheadGuardMs: 0.5 is not'],
   [{ panesMax: 0 }, 'panesMax: 0 is not'],
   [{ panesMax: 1e9 }, 'panesMax: 1000000000 is not'],
 ])('settings %j are refused', (settings, message) => {

@@ -15,10 +15,10 @@ import { SeriesQueue } from './series-queue.ts'
 import type { FamilyPlan, Level } from './window-plan.ts'
 
 /**
- * Which panes of a chain a call lets go: those that are due; these and ahead ones left alone; those of a series that is silent; all;
- * those of one level, which is added to `early`.
+ * Which panes of a chain a call lets go: those that are due; those of a series that is silent; all; those of one level, which is
+ * added to `early`.
  */
-const Release = { due: 0, stale: 1, silent: 2, all: 3, early: 4 } as const
+const Release = { due: 0, silent: 1, all: 2, early: 3 } as const
 type Release = number
 
 /** The range of a JavaScript date. Other times are no times. */
@@ -33,7 +33,7 @@ const CACHED_SERIES_MAX = 16_384
 const SWEEP_SERIES_MAX = 262_144
 const SWEEP_QUIET_MAX = 65_536
 const TICK_ROWS_MAX = 65_536
-/** Panes that late and ahead readings may hold open in one series, beside those that lateness does. */
+/** Panes that late readings may hold open in one series, beside those that lateness does. */
 const STRAY_PANES_MAX = 64
 /** Added to the engine time of the last reading of a series that is silent and holds wide panes, or nothing but its watermark. */
 const QUIET_MS = 2e15
@@ -59,7 +59,6 @@ interface EarlyResults {
 
 export class WidthFamily {
   lateCount = 0
-  aheadCount = 0
   skippedCount = 0
   readonly #levels: readonly Level[]
   readonly #settings: FamilySettings
@@ -73,7 +72,7 @@ export class WidthFamily {
   /** Panes of these levels stay open when their series is silent, till its time would have passed their end. */
   readonly #areWide: readonly boolean[]
   readonly #earlies: EarlyResults[] = []
-  /** Series with late or ahead panes, which `tick` looks after. */
+  /** Series with late panes, which `tick` looks after. */
   readonly #watched = new SeriesQueue()
   #sweepNext = 0
   #evictNext = 0
@@ -118,12 +117,10 @@ export class WidthFamily {
     value: Float64Array,
     start: number,
     end: number,
-    aheadLimitMs: number,
     engineMs: number,
   ): void {
     const current = this.#current
     const needs = this.#needs
-    current.aheadLimitMs = aheadLimitMs
     current.engineMs = engineMs
     let row = start
     while (row < end) {
@@ -139,8 +136,7 @@ export class WidthFamily {
   }
 
   /**
-   * Lets stale panes go: late ones, ahead ones that got no reading for the idle timeout, those of a series that got none, and early
-   * results. The work of one call is bounded; what is left over comes with the next.
+   * Lets stale panes go: late ones, those of a series that got no reading for the idle timeout, and early results. The work of one call is bounded; what is left over comes with the next.
    */
   tick(engineMs: number): void {
     const current = this.#current
@@ -149,7 +145,7 @@ export class WidthFamily {
     for (let left = this.#watched.length; left > 0 && this.#closed.count < rowsMax; left--) {
       const one = this.#watched.take()
       this.#chains.setWatched(one, false)
-      if (this.#release(one, Release.stale)) this.#watch(one)
+      this.#release(one, Release.due)
     }
     this.#sweep(engineMs)
     for (const early of this.#earlies) this.#letGoEarly(early, engineMs)
@@ -177,7 +173,7 @@ export class WidthFamily {
   }
 
   save(out: StateWriter): void {
-    out.numbers(this.lateCount, this.aheadCount, this.skippedCount)
+    out.numbers(this.lateCount, this.skippedCount)
     out.numbers(this.#sweepNext, this.#evictNext, this.#flushNext)
     out.numbers(...this.#earlies.flatMap(({ dueMs, next }) => [dueMs, next]))
     this.#current.save(out)
@@ -188,7 +184,7 @@ export class WidthFamily {
 
   /** Integers come as doubles; `| 0` here and below keeps them integers to the compiler. */
   load(from: StateReader): void {
-    const [lateCount, aheadCount, skippedCount] = from.numbers(3)
+    const [lateCount, skippedCount] = from.numbers(2)
     const [sweepNext, evictNext, flushNext] = from.numbers(3)
     const earlies = from.numbers(this.#earlies.length * 2)
     this.#current.load(from)
@@ -206,7 +202,6 @@ export class WidthFamily {
       assert(early.next >= -1 && early.next <= seriesLast, 'state has a cursor past the last series')
     }
     this.lateCount = lateCount
-    this.aheadCount = aheadCount
     this.skippedCount = skippedCount
     this.#sweepNext = sweepNext | 0
     this.#evictNext = evictNext | 0
@@ -228,11 +223,7 @@ export class WidthFamily {
     current.setSeenMs(one, current.engineMs)
     const startMs = this.#startOf(0, ts)
     const newestMs = current.newestMs(one)
-    if (ts > current.aheadLimitMs) {
-      this.aheadCount++
-      this.#addToChain(one, startMs, tsMs, value, row)
-      this.#watch(one)
-    } else if (current.hasAt(one, startMs)) {
+    if (current.hasAt(one, startMs)) {
       const isDue = current.add(one, ts, x)
       if (this.#needs !== 0) current.addExtras(series, value, row, row + 1, this.#needs)
       if (isDue) this.#release(one, Release.due)
@@ -263,16 +254,16 @@ export class WidthFamily {
       this.#release(one, Release.due)
       if (chains.length(one) >= this.#chainLengthMax) this.#release(one, Release.all)
     }
-    const pane = chains.paneAt(one, 0, 0, startMs, current.engineMs)
+    const pane = chains.paneAt(one, 0, 0, startMs)
     chains.pool.addReading(pane, tsMs, value, row, this.#needs)
     const dueMs = this.#endOf(0, startMs) + this.#settings.latenessMs
     if (dueMs > current.newestMs(one)) current.lowerLimitMs(one, dueMs)
   }
 
-  /** Moves the current pane into the chain, to what ahead readings may have left there of the same window. */
+  /** Moves the current pane into the chain, to what early results or silence left there of the same window. */
   #shelve(one: number): void {
     const startMs = this.#current.startMs(one)
-    const pane = this.#chains.paneAt(one, 0, 0, startMs, this.#current.engineMs)
+    const pane = this.#chains.paneAt(one, 0, 0, startMs)
     this.#current.mergeInto(this.#chains.pool, pane, one)
   }
 
@@ -352,36 +343,32 @@ export class WidthFamily {
   }
 
   /**
-   * Lets panes of the chain go, narrow before wide, then hopping windows, and sets the limit anew. True when panes remain that lie
-   * ahead of the newest event time. `seenMs` goes with a silent series.
+   * Lets panes of the chain go, narrow before wide, then hopping windows, and sets the limit anew. `seenMs` goes with a
+   * silent series.
    */
-  #release(one: number, which: Release, seenMs = 0): boolean {
+  #release(one: number, which: Release, seenMs = 0): void {
     const { pool } = this.#chains
     const { latenessMs } = this.#settings
     const newestMs = this.#current.newestMs(one)
     const reachedMs = which === Release.silent ? newestMs + this.#current.engineMs - seenMs : newestMs
     let limitMs = this.#current.has(one) ? this.#endOf(0, this.#current.startMs(one)) : 0
-    let areAheadLeft = false
     let previous = 0
     let pane = this.#chains.head(one)
     while (pane !== 0) {
       const level = pool.level(pane)
       const startMs = pool.startMs(pane)
       const dueMs = this.#endOf(level, startMs) + latenessMs
-      const isAhead = startMs > newestMs
       if (
         dueMs <= reachedMs ||
         which === Release.all ||
         which === Release.early + level ||
-        (which === Release.silent && !this.#areWide[level]) ||
-        (which === Release.stale && isAhead && this.#isLeftAlone(pane))
+        (which === Release.silent && !this.#areWide[level])
       ) {
         this.#letGo(one, pane, level, startMs)
         pane = this.#chains.remove(one, previous, pane)
         continue
       }
       if (dueMs < limitMs) limitMs = dueMs
-      if (isAhead) areAheadLeft = true
       previous = pane
       pane = pool.next(pane)
     }
@@ -391,13 +378,6 @@ export class WidthFamily {
       limitMs = Math.min(limitMs, hopping.nextEndMs(one) + latenessMs)
     }
     this.#current.setLimitMs(one, limitMs)
-    return areAheadLeft
-  }
-
-  #isLeftAlone(pane: number): boolean {
-    const { pool } = this.#chains
-    const touchedMs = pool.fields[pool.offset(pane) + PaneField.touchedMs]
-    return touchedMs + this.#settings.idleTimeoutMs <= this.#current.engineMs
   }
 
   /** A pane leaves: into the wider ones it feeds, which stand behind it in the chain, into hopping windows, and as a row. */
@@ -408,7 +388,7 @@ export class WidthFamily {
     for (let i = 0; i < children.length; i++) {
       const wider = children[i]
       const widerStartMs = this.#startOf(wider, startMs)
-      const into = this.#chains.paneAt(one, pane, wider, widerStartMs, this.#current.engineMs)
+      const into = this.#chains.paneAt(one, pane, wider, widerStartMs)
       pool.addPane(into, pane, this.#levels[wider].needs)
     }
     const at = pool.offset(pane)

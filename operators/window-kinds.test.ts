@@ -22,7 +22,6 @@ const SETTINGS: TumblingSettings = {
   widthsMs: [],
   latenessMs: 10_000,
   idleTimeoutMs: 30_000,
-  aheadGuardMs: 300_000,
 }
 const bytesOf = (rows: Row[]) => Buffer.from(Float64Array.from(rows.flat()).buffer)
 

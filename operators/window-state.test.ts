@@ -11,7 +11,6 @@ const SETTINGS: TumblingSettings = {
   widthsMs: [10_000, 60_000, 15_000],
   latenessMs: 10_000,
   idleTimeoutMs: 30_000,
-  aheadGuardMs: 300_000,
 }
 
 function imageOf(windows: TumblingWindows): Uint8Array {
@@ -210,7 +209,6 @@ describe('refused:', () => {
     { sumErrors: true },
     { latenessMs: 10_001 },
     { idleTimeoutMs: 0 },
-    { aheadGuardMs: 0 },
     { panesMax: 100 },
   ])('a state of other settings, %j', (other) => {
     const others = new TumblingWindows({ ...SETTINGS, ...other })

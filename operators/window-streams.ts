@@ -21,7 +21,6 @@ export function makeSettings(prng: Prng): TumblingSettings {
     widthsMs: pick(WIDTHS),
     latenessMs: pick([0, 3, 5000, 10_000, 61_000]),
     idleTimeoutMs: pick([0, 5000, 30_000]),
-    aheadGuardMs: pick([0, 20_000, 300_000]),
     panesMax: pick([1, 7, 200, 4_000_000]),
   }
 }

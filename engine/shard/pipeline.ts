@@ -46,6 +46,8 @@ const TIME_REASON = 'time is outside the years 1900 to 2299'
 export interface PipelineSettings extends TumblingSettings {
   /** Unacknowledged messages of one client. */
   inFlightMax: number
+  /** Readings further ahead of their arrival are quarantined. */
+  aheadGuardMs: number
   /** 1000 when left out. */
   metricsPerDeviceMax?: number
   /** By number; streams that are not there are plain. */
@@ -72,6 +74,7 @@ export class Pipeline {
   messageCount = 0
   readingCount = 0
   deadLetterCount = 0
+  quarantinedCount = 0
   duplicateCount = 0
   /** Which branches of its stream take each row; see RowBranches. */
   readonly branches = new RowBranches()
@@ -313,6 +316,7 @@ export class Pipeline {
     const letterCount = deadLetters.count
     const letterSizeBytes = deadLetters.sizeBytes
     const quarantined = this.#quarantine(views, offset, topicStart, topicEnd, position, first)
+    if (quarantined > 0) this.quarantinedCount += quarantined
     if (quarantined > 0 && readings.count === first) this.#refusal = this.#aheadReason
     const isRefused = quarantined < 0 || (quarantined > 0 && readings.count === first)
     let filtered = 0

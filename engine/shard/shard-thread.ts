@@ -191,7 +191,7 @@ function openShard(
       series: pipeline.series.count,
       windowsOpen: stats.openPanes,
       readingsLate: stats.late,
-      readingsAhead: stats.ahead,
+      readingsAhead: pipeline.quarantinedCount,
       backlogSizeBytes: shard.follower.backlogSizeBytes,
       journalSizeBytes: journal.sizeBytes,
       isLive: shard.follower.isLive,
