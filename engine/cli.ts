@@ -8,6 +8,7 @@ import type { DemoFleet } from './cli/start-command.ts'
 const HELP = `millrace: device telemetry in over MQTT and WebSocket, ClickHouse rows out
 
   millrace start [config.ts]   run the engine
+  millrace check [config.ts]   say what a config would do
   millrace query "SQL"         run a query and print a table
   millrace audit               compare the ledger with the tables and the journal
   millrace dead-letters        list what could not be decoded, or send it again
@@ -25,6 +26,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
     const { startCommand } = await import('./cli/start-command.ts')
     return (args, io) => startCommand(args, io, startDemoFleet)
   },
+  check: async () => (await import('./cli/check-command.ts')).checkCommand,
   query: async () => (await import('./cli/query-command.ts')).queryCommand,
   audit: async () => (await import('./cli/audit-command.ts')).auditCommand,
   'dead-letters': async () => (await import('./cli/dead-letters-command.ts')).deadLettersCommand,

@@ -26,7 +26,7 @@ const SECOND_MS = 1000
 const DAY_MS = 86_400_000
 const WIDTH_MS_MAX = 366 * DAY_MS
 /** Of one hopping window: each reading is in so many of its windows. */
-const HOP_COUNT_MAX = 10_000
+const HOP_COUNT_MAX = 1440
 /** Readings of a sliding window are held. */
 const SLIDING_MS_MAX = DAY_MS
 const SESSION_GAP_MS_MAX = 7 * DAY_MS
@@ -101,8 +101,9 @@ function checkWindow(path: string, kind: string, fields: Fields): CheckedWindow 
   const shortestMs = widthOf(window)
   if (early !== undefined && shortestMs <= EARLY_MS_MIN)
     throw new ConfigError(`${path}.options.early`, early, 'left out: the windows are no longer than that')
+  const earlyMsMin = Math.max(EARLY_MS_MIN, window.kind === 'hopping' ? window.hopMs : 0)
   const earlyMs =
-    early === undefined ? null : checkDuration(`${path}.options.early`, early, EARLY_MS_MIN, shortestMs - 1)
+    early === undefined ? null : checkDuration(`${path}.options.early`, early, earlyMsMin, shortestMs - 1)
   const spec: WindowSpec = {
     ...window,
     aggregates: checkAggregates(`${path}.options.aggregates`, aggregates),
@@ -206,7 +207,7 @@ function tumblingSpec(widthMs: number): WindowSpec {
   return { kind: 'tumbling', widthMs, aggregates: [...PLAIN_AGGREGATES], earlyMs: null }
 }
 
-/** Two branches may ask for the same windows: these are one operator that has what both asked for. */
+/** Two branches may ask for the same windows: these are one operator that has what either asked for. */
 function addOperator(
   path: string,
   given: unknown,
@@ -222,12 +223,20 @@ function addOperator(
   }
   if (same.branches.includes(branch))
     throw new ConfigError(path, given, `left out: the branch has windows ${label} already`)
-  if (same.spec.earlyMs !== spec.earlyMs || same.retentionMs !== retentionMs) {
+  const earlyMs = oneOf(same.spec.earlyMs, spec.earlyMs)
+  const keptMs = oneOf(same.retentionMs, retentionMs)
+  if (earlyMs === undefined || keptMs === undefined)
     throw new ConfigError(path, given, `as early and kept as long as windows ${label} of branches before it`)
-  }
+  same.spec.earlyMs = earlyMs
+  same.retentionMs = keptMs
   same.branches.push(branch)
   const asked = [...same.spec.aggregates, ...spec.aggregates]
   same.spec.aggregates = AGGREGATES.filter((name) => asked.includes(name))
+}
+
+/** What either says; undefined when they differ. */
+function oneOf(a: number | null, b: number | null): number | null | undefined {
+  return a === null || b === null || a === b ? (a ?? b) : undefined
 }
 
 /** Late readings recompute these windows from `samples`. */

@@ -90,7 +90,7 @@ describe('refused', () => {
       withOperator(hopping('10m', '7s')),
       /operators\[0\]\.hop is "7s", must be .* the width of 10m a whole number/,
     ],
-    [withOperator(hopping('1d', '1s')), /operators\[0\]\.hop is "1s", .* at most 10000/],
+    [withOperator(hopping('1d', '1s')), /operators\[0\]\.hop is "1s", .* at most 1440/],
     [withOperator(calendar('day', 'Berlin')), /timeZone is "Berlin", must be the name of a time zone/],
     [withOperator(calendar('day', '+02:00')), /timeZone is "\+02:00"/],
     [withOperator(calendar('day', 'europe/berlin')), /timeZone is "europe\/berlin"/],
@@ -126,7 +126,7 @@ describe('refused', () => {
     ],
     [
       of({
-        branches: [{ operators: [tumbling('1m')] }, { operators: [tumbling('1m', { retention: '7d' })] }],
+        branches: ['2d', '7d'].map((retention) => ({ operators: [tumbling('1m', { retention } as object)] })),
       }),
       /branches\[1\]\.operators\[0\] .*must be as early and kept as long as windows 1m of branches before/,
     ],

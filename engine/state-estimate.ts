@@ -1,0 +1,98 @@
+/**
+ * How much state a config's operators keep for a series, by trying: operators are fed ten minutes of a reading a second, and
+ * what they would write into a snapshot is measured. For `millrace check`.
+ */
+import { StateWriter } from '../codecs/state.ts'
+import { OrderedWindows } from '../operators/ordered-windows.ts'
+import { TumblingWindows } from '../operators/tumbling-windows.ts'
+import type { MergeableWindow } from '../operators/window-plan.ts'
+import {
+  isAlignedKind,
+  rollupAggregates,
+  type WindowSpec,
+  windowAggregates,
+} from '../operators/window-spec.ts'
+import type { WindowConfig } from './config.ts'
+
+const START_MS = 1_750_000_000_000
+const ROUND_COUNT = 600
+const SERIES_COUNTS = [32, 96] as const
+/** A series itself: its device, metric and place in the table of series. */
+const SERIES_SIZE_BYTES = 24
+
+/** Bytes of a series with these windows, a reading a second over the last ten minutes. */
+export function stateSizeBytes(specs: readonly WindowSpec[], windows: WindowConfig): number {
+  const [few, many] = SERIES_COUNTS.map((count) => measure(specs, windows, count))
+  return SERIES_SIZE_BYTES + Math.max(0, Math.round((many - few) / (SERIES_COUNTS[1] - SERIES_COUNTS[0])))
+}
+
+function measure(specs: readonly WindowSpec[], windows: WindowConfig, seriesCount: number): number {
+  const merging = specs.filter((spec) => rollupAggregates(spec).length > 0)
+  const ordered = specs.filter((spec) => windowAggregates(spec).length > 0)
+  return (
+    (merging.length > 0 ? measureMerging(merging as MergeableWindow[], windows, seriesCount) : 0) +
+    (ordered.length > 0 ? measureOrdered(ordered, windows, seriesCount) : 0)
+  )
+}
+
+function measureMerging(specs: MergeableWindow[], windows: WindowConfig, seriesCount: number): number {
+  const operator = new TumblingWindows({ ...windows, widthsMs: [], windows: specs })
+  const columns = new Round(seriesCount)
+  for (let round = 0; round < ROUND_COUNT; round++) {
+    columns.fill(round)
+    operator.push(columns.series, columns.tsMs, columns.value, columns.tsMs[0], 0, seriesCount)
+    operator.tick(columns.tsMs[0])
+    operator.closed.clear()
+  }
+  return savedSize(operator)
+}
+
+function measureOrdered(specs: readonly WindowSpec[], windows: WindowConfig, seriesCount: number): number {
+  const operator = new OrderedWindows({ ...windows, specs }, true)
+  const columns = new Round(seriesCount)
+  for (let round = 0; round < ROUND_COUNT; round++) {
+    columns.fill(round)
+    operator.push(columns.series, columns, columns.tsMs[0], 0, seriesCount)
+    operator.tick(columns.tsMs[0])
+    operator.rows.clear()
+    operator.amendments.clear()
+  }
+  return savedSize(operator)
+}
+
+function savedSize(operator: { save(out: StateWriter): void }): number {
+  const writer = new StateWriter()
+  operator.save(writer)
+  return writer.sizeBytes
+}
+
+/** A reading of each series, all of one time. */
+class Round {
+  readonly series: Int32Array
+  readonly tsMs: Float64Array
+  readonly value: Float64Array
+  readonly textStart: Int32Array
+  readonly textSize: Int32Array
+  readonly text = new Uint8Array(0)
+
+  constructor(seriesCount: number) {
+    this.series = Int32Array.from({ length: seriesCount }, (_, index) => index)
+    this.tsMs = new Float64Array(seriesCount)
+    this.value = new Float64Array(seriesCount)
+    this.textStart = new Int32Array(seriesCount)
+    this.textSize = new Int32Array(seriesCount).fill(-1)
+  }
+
+  fill(round: number): void {
+    this.tsMs.fill(START_MS + round * 1000)
+    for (let i = 0; i < this.value.length; i++) this.value[i] = 20 + ((i * 7 + round * 13) % 997) / 100
+  }
+}
+
+/** The tables that a spec's rows go to, as analysts name them. */
+export function tablesOf(spec: WindowSpec): string[] {
+  const tables: string[] = []
+  if (isAlignedKind(spec) && rollupAggregates(spec).length > 0) tables.push('rollups_merged')
+  if (windowAggregates(spec).length > 0) tables.push('windows_latest')
+  return tables
+}
