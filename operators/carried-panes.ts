@@ -108,7 +108,8 @@ export class CarriedPanes {
     let hasRoom = true
     if (page[at + PaneCell.taken] > 0) {
       const lastedMs = ts - page[at + PaneCell.latestMs]
-      const { [at + PaneCell.latestText]: lastText, [at + PaneCell.latestNumber]: lastX } = page
+      const lastText = page[at + PaneCell.latestText]
+      const lastX = page[at + PaneCell.latestNumber]
       const head = addDuration(this.#memory, page[at + PaneCell.states], lastText, lastX, lastedMs)
       if (head === NO_ROOM) hasRoom = false
       else page[at + PaneCell.states] = head

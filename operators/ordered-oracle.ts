@@ -237,7 +237,8 @@ export class WindowTable {
       if (spec.kind === 'sliding') return endMs >= fromMs && endMs < toMs + spec.widthMs
       return endMs > fromMs && startMs <= next
     }
-    const touched = all.filter(isTouched)
+    const lastOfStart = new Map(all.map((row) => [row.startMs, row]))
+    const touched = [...lastOfStart.values()].filter(isTouched)
     const lowMs = Math.min(fromMs, ...touched.map((row) => row.startMs))
     const highMs = Math.max(toMs, ...touched.map((row) => row.endMs))
     if (spec.kind === 'session' || spec.kind === 'count') {

@@ -27,6 +27,8 @@ const KEPT_MAX = 64_000_000
 const ROOM_MAX = 1_000_000_000
 /** Of widths, hops and gaps. */
 const SPAN_MS_MAX = 366 * 86_400_000
+/** Hopping windows that hold one reading. */
+const WINDOWS_OPEN_MAX = 10_000
 const COUNT_SIZE_MAX = 1_000_000_000
 
 /** With what was left out; throws WindowSettingsError. */
@@ -66,7 +68,9 @@ function checkSpec(path: string, spec: WindowSpec): void {
   if (spec.kind === 'count') checkWhole(`${path}.size`, spec.size, 1, COUNT_SIZE_MAX)
   if (spec.kind === 'session') checkWhole(`${path}.gapMs`, spec.gapMs, 1, SPAN_MS_MAX)
   if ('widthMs' in spec) checkWhole(`${path}.widthMs`, spec.widthMs, 1, SPAN_MS_MAX)
-  if (spec.kind === 'hopping') checkWhole(`${path}.hopMs`, spec.hopMs, 1, spec.widthMs)
+  if (spec.kind === 'hopping') {
+    checkWhole(`${path}.hopMs`, spec.hopMs, Math.ceil(spec.widthMs / WINDOWS_OPEN_MAX), spec.widthMs)
+  }
 }
 
 function checkWhole(path: string, value: number, min: number, max: number): void {

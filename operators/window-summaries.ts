@@ -195,7 +195,8 @@ export class WindowSummaries implements Stateful {
     const records = this.#records
     if (records[at + TAKEN] > 0 && (records[at + FLAGS] & INCOMPLETE) === 0) {
       const lastedMs = ts - records[at + END_MS]
-      const { [at + STATE_TEXT]: lastText, [at + STATE_NUMBER]: lastX } = records
+      const lastText = records[at + STATE_TEXT]
+      const lastX = records[at + STATE_NUMBER]
       const head = addDuration(this.#memory, records[at + STATES], lastText, lastX, lastedMs)
       if (head === NO_ROOM) records[at + FLAGS] |= INCOMPLETE
       else records[at + STATES] = head
