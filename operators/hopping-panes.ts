@@ -7,7 +7,7 @@
  * `sealed` is the number of the pane up to which windows have left: those that end at its start or before. Panes before it are
  * late: the windows that have left get a partial row each, the others take it in.
  *
- * A series has a block while a window with a pane in it is open, length + 2 records of eight doubles:
+ * A series has a block while a window with a pane in it is open, length + 2 records of eight doubles (and one more if that is even):
  *   record 0        0 sealed  1 newest pane  2 series  3 next free block  4 sealed modulo length (i)
  *   record 1        all sealed panes of this block: places 0 .. i - 1
  *   records 2 ..    by place:  0 .. i - 1 panes of this block   i the pane `sealed`   i + 1 .. the last block's suffixes from there
@@ -73,7 +73,8 @@ export class HoppingPanes {
     this.#closed = closed
     this.#extras = extras
     this.#blocksMax = Math.max(1, Math.floor(panesMax / (plan.length + 2)))
-    this.#blockSize = (plan.length + 2) * RECORD
+    // An odd number of cache lines: blocks an even number apart compete for half of a cache (`npm run bench -- windows`).
+    this.#blockSize = ((plan.length + 2) | 1) * RECORD
     this.#slotsSize = (plan.length + 2) * extras.count
     this.#chunkShift = Math.max(0, Math.floor(Math.log2(CHUNK_SIZE_BYTES / 8 / this.#blockSize)))
     this.#scratchSlots = new Int32Array(extras.count)
