@@ -9,6 +9,7 @@ const HELP = `millrace: device telemetry in over MQTT and WebSocket, ClickHouse 
 
   millrace start [config.ts]   run the engine
   millrace check [config.ts]   say what a config would do
+  millrace dry-run config.ts   say what a config would make of journalled messages
   millrace query "SQL"         run a query and print a table
   millrace audit               compare the ledger with the tables and the journal
   millrace dead-letters        list what could not be decoded, or send it again
@@ -27,6 +28,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
     return (args, io) => startCommand(args, io, startDemoFleet)
   },
   check: async () => (await import('./cli/check-command.ts')).checkCommand,
+  'dry-run': async () => (await import('./cli/dry-run-command.ts')).dryRunCommand,
   query: async () => (await import('./cli/query-command.ts')).queryCommand,
   audit: async () => (await import('./cli/audit-command.ts')).auditCommand,
   'dead-letters': async () => (await import('./cli/dead-letters-command.ts')).deadLettersCommand,

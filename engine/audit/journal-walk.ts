@@ -59,6 +59,14 @@ export function walkJournal(
   return new JournalWalk(directory, shard, onBatch).run()
 }
 
+/** Visits the intact batches of a shard's journal, oldest first; `views` and `place` are good during the call. */
+export function visitBatches(
+  directory: string,
+  visit: (views: RecordViews, place: BatchPlace) => void,
+): void {
+  new JournalWalk(directory, 0, () => {}).visit(visit)
+}
+
 interface FoundSegment {
   name: string
   number: number
@@ -115,6 +123,12 @@ class JournalWalk {
       isConfirmed: end <= this.#confirmedPosition,
     }))
     return found
+  }
+
+  visit(visit: (views: RecordViews, place: BatchPlace) => void): void {
+    this.#listSegments()
+    const [first] = this.#segments
+    if (first !== undefined) this.#walk(first.startPosition, (place) => visit(this.#reader.views, place))
   }
 
   #listSegments(): void {

@@ -1,0 +1,114 @@
+/**
+ * One config over journalled messages: a pipeline of its own, and the rows that it gives as keys and values that can be compared
+ * with another's. Owned by one job of the dry run.
+ */
+import { RecordKind, type RecordViews } from '../../codecs/journal/record.ts'
+import type { LimitsConfig, WindowConfig } from '../config.ts'
+import { durationMs } from '../config-value.ts'
+import { Pipeline, type PipelineStream } from '../shard/pipeline.ts'
+import { RoutedRecords } from './routed-records.ts'
+import type { Pane, SideRow } from './row-comparison.ts'
+
+export interface SideSettings {
+  streams: readonly PipelineStream[]
+  windows: WindowConfig
+  metricsPerDeviceMax: number
+  inFlightMax: LimitsConfig['receiveMaximum']
+}
+
+export class DryRunSide {
+  /** Messages that no stream takes. */
+  unmatchedCount = 0
+  #pipeline: Pipeline
+  #records: RoutedRecords
+  #streams: string[]
+  #windows: readonly string[]
+
+  constructor({ streams, windows, metricsPerDeviceMax, inFlightMax }: SideSettings) {
+    const widthsMs = windows.widths.map(durationMs)
+    this.#pipeline = new Pipeline({ ...windows, widthsMs, inFlightMax, metricsPerDeviceMax, streams })
+    this.#records = new RoutedRecords(streams.map(({ stream }) => stream))
+    this.#streams = streams.map(({ stream }) => stream.name)
+    this.#windows = windows.widths
+  }
+
+  /** Takes the record at `offset`, which stands at `position` in the journal; returns whether it is a message. */
+  process(views: RecordViews, offset: number, size: number, position: number): boolean {
+    const kind = views.bytes[offset + 4]
+    if (kind !== RecordKind.MQTT_PUBLISH && kind !== RecordKind.WEBSOCKET_FRAME) {
+      this.#pipeline.process(views, offset, offset + size, position)
+      return false
+    }
+    const routed = this.#records.route(views, offset)
+    if (routed === 0) this.unmatchedCount++
+    else this.#pipeline.process(this.#records.views, 0, routed, position)
+    return true
+  }
+
+  tick(timeMs: number): void {
+    this.#pipeline.tick(timeMs)
+  }
+
+  flush(): void {
+    this.#pipeline.flush()
+  }
+
+  /** What has come since it was called last. */
+  takeRows(): SideRow[] {
+    const rows = [...this.#samples(), ...this.#rollups(), ...this.#letters()]
+    this.#pipeline.clearRows()
+    return rows
+  }
+
+  #samples(): SideRow[] {
+    const { readings, seriesOfRow } = this.#pipeline
+    const { count, textSize, textStart, text, value, tsMs } = readings
+    return Array.from({ length: count }, (_, row) => {
+      const size = textSize[row]
+      const said = size < 0 ? String(value[row]) : JSON.stringify(decode(text, textStart[row], size))
+      const { stream, name } = this.#series(seriesOfRow[row])
+      const key = `${name} ${new Date(tsMs[row]).toISOString()}`
+      return { table: 'samples', stream, window: null, key, value: said }
+    })
+  }
+
+  #rollups(): SideRow[] {
+    const { closed } = this.#pipeline.windows
+    return Array.from({ length: closed.count }, (_, row) => {
+      const { stream, name } = this.#series(closed.series[row])
+      const { n, sum, min, max, first, firstTsMs, last, lastTsMs } = closed
+      const key = `${name} ${new Date(closed.startMs[row]).toISOString()}`
+      const pane: Pane = {
+        count: n[row],
+        sum: sum[row],
+        min: min[row],
+        max: max[row],
+        first: [firstTsMs[row], first[row]],
+        last: [lastTsMs[row], last[row]],
+      }
+      return { table: 'rollups', stream, window: this.#windows[closed.window[row]], key, pane }
+    })
+  }
+
+  #letters(): SideRow[] {
+    const { deadLetters: letters } = this.#pipeline
+    return letters.reason.map((reason, row) => {
+      const payload = decode(letters.bytes, letters.payloadStart[row], Math.min(letters.payloadSize[row], 80))
+      const topic = decode(letters.bytes, letters.topicStart[row], letters.topicSize[row])
+      const stream = this.#streams[letters.stream[row]]
+      const key = `${topic} at journal position ${letters.position[row]} ${payload}`
+      return { table: 'dead_letters', stream, window: null, key, value: reason }
+    })
+  }
+
+  #series(series: number): { stream: string; name: string } {
+    const { devices, metrics, series: table } = this.#pipeline
+    const device = table.device[series]
+    const name = `${Buffer.from(devices.name(device))} ${metrics.text(table.metric[series])}`
+    return { stream: this.#streams[devices.stream[device]], name }
+  }
+}
+
+function decode(bytes: Uint8Array, start: number, size: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, size).toString()
+}
