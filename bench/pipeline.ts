@@ -16,6 +16,7 @@ import {
 import { createRing, RingConsumer, RingProducer } from '../engine/ring/ring.ts'
 import { BlockBuilder } from '../engine/shard/block-builder.ts'
 import { Pipeline } from '../engine/shard/pipeline.ts'
+import { runSlices } from '../engine/shard/slices.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
 
 const DEVICE_COUNT = 10_000
@@ -108,7 +109,7 @@ class OneThread {
   }
 
   seal(): void {
-    this.#builder.build(this.pipeline, ++this.spent.blockCount)
+    runSlices(this.#builder.build(this.pipeline, ++this.spent.blockCount))
     this.pipeline.clearRows()
   }
 

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { assert } from '../base/assert.ts'
 import { RecordViews } from '../codecs/journal/record.ts'
 import { NodeDisk } from '../engine/journal/disk.ts'
+import { runSlices } from '../engine/shard/slices.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
 import {
   createPipeline,
@@ -106,7 +107,7 @@ function processInMemory(seconds: Uint8Array[][]): Cost {
       pipeline.tick(START_MS + index * 1000)
       position += views.bytes.length
       if (pipeline.rowCount < ROWS_MAX) continue
-      blocks.build(pipeline, ++mark)
+      runSlices(blocks.build(pipeline, ++mark))
       pipeline.clearRows()
     }
   })

@@ -427,3 +427,65 @@ test('a block with a column missing, one too many, or too short is our own fault
   writer.begin(1, 1)
   expect(() => writer.lowCardinality('a', [], Int32Array.of(0), null)).toThrow(/empty dictionary/)
 })
+
+test('a column in pieces is the column as a whole, whatever the pieces', () => {
+  const prng = new Prng(5)
+  const arena = encoder.encode('some words in a row')
+  for (let round = 0; round < 50; round++) {
+    const rowCount = prng.between(1, 200)
+    const order = Int32Array.from({ length: rowCount }, () => prng.between(0, rowCount - 1))
+    const numbers = Float64Array.from(order, () => prng.between(0, 2 ** 40))
+    const starts = Int32Array.from(order, () => prng.between(0, 10))
+    const sizes = Int32Array.from(order, () => (round % 2 === 0 ? -1 : prng.between(-1, 5)))
+    const writer = new BlockWriter()
+    writer.begin(5, rowCount)
+    writer.dateTime64('ms', numbers, order)
+    writer.float64('value', numbers, order)
+    writer.uint64('n', numbers, order)
+    writer.string('text', arena, starts, sizes, order)
+    writer.dateTime64AndFloat64('both', 'Tuple(DateTime64(3), Float64)', numbers, numbers, order)
+    const whole = writer.take()
+    const inPieces = (add: (rows: Int32Array) => void) => {
+      for (let start = 0; start < rowCount; ) {
+        const end = Math.min(rowCount, start + prng.between(1, 60))
+        add(order.subarray(start, end))
+        start = end
+      }
+    }
+    writer.begin(5, rowCount, prng.between(0, 10_000))
+    writer.beginColumn('ms', 'DateTime64(3)')
+    inPieces((rows) => writer.addDateTimes(numbers, rows))
+    writer.beginColumn('value', 'Float64')
+    inPieces((rows) => writer.addFloat64(numbers, rows))
+    writer.beginColumn('n', 'UInt64')
+    inPieces((rows) => writer.addUint64(numbers, rows))
+    writer.beginColumn('text', 'String')
+    inPieces((rows) => writer.addStrings(arena, starts, sizes, rows))
+    writer.beginColumn('both', 'Tuple(DateTime64(3), Float64)', 2)
+    inPieces((rows) => writer.addDateTimes(numbers, rows))
+    inPieces((rows) => writer.addFloat64(numbers, rows))
+    expect(writer.take()).toEqual(whole)
+  }
+})
+
+test('a block that was taken stays as it is when the writer goes on', () => {
+  for (const rowCount of [1, 20_000]) {
+    const writer = new BlockWriter()
+    const blocks = [1, 2].map((value) => {
+      writer.begin(1, rowCount)
+      writer.float64('value', new Float64Array(rowCount).fill(value), null)
+      return writer.take()
+    })
+    expect(new DataView(blocks[0].buffer).getFloat64(blocks[0].length - 8, true)).toBe(1)
+    expect(blocks[0].length).toBe(blocks[1].length)
+  }
+})
+
+test('pieces that are too many, or too few, are our own fault', () => {
+  const writer = new BlockWriter()
+  writer.begin(2, 2)
+  writer.beginColumn('a', 'Float64')
+  writer.addFloat64(Float64Array.of(1), Int32Array.of(0))
+  expect(() => writer.beginColumn('b', 'Float64')).toThrow(/before its last row/)
+  expect(() => writer.addFloat64(Float64Array.of(1), Int32Array.of(0, 0))).toThrow(/more rows/)
+})

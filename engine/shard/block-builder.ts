@@ -1,10 +1,12 @@
 /**
  * Makes the rows of a pipeline into Native blocks, one per table, in the tables' order. Owned by the shard's thread.
- * Equal rows and equal marks give equal blocks, and the token of a block is (store id, table, shard, mark).
+ * Equal rows and equal marks give equal blocks, and the token of a block is (store id, table, shard, mark). A batch is
+ * built in slices, between which the shard syncs; the pipeline must stand still until the last one.
  */
 import { BlockWriter } from '../../codecs/native/block-writer.ts'
 import type { BatchPart, SealedBatch } from '../sink/sealed-batch.ts'
 import {
+  type ColumnSpec,
   columnNames,
   DEAD_LETTERS_COLUMNS,
   LEDGER_COLUMNS,
@@ -17,6 +19,7 @@ import type { DeadLetters } from './dead-letters.ts'
 import type { Ledger } from './ledger.ts'
 import type { Pipeline } from './pipeline.ts'
 import { RowOrder } from './row-order.ts'
+import { rowSlices, runSlices, type Slices } from './slices.ts'
 
 /** More than the milliseconds of four centuries, and far below 2^53 for 256 widths. */
 const START_SPAN_MS = 2 ** 44
@@ -27,6 +30,15 @@ const BLOCK_ROWS_MAX = 1_000_000
 /** Months that one insert may touch: ClickHouse refuses more than 100 partitions. */
 const PARTITIONS_MAX = 90
 const SHORTEST_MONTH_MS = 28 * 86_400_000
+
+/** Rows that are worth no slices: half a millisecond. */
+const ROWS_AT_ONCE_MAX = 8192
+
+/** Of a row in a block, in bytes, texts and dictionaries left out: the memory to begin with. */
+const SAMPLE_SIZE_BYTES = 31
+const ROLLUP_SIZE_BYTES = 80
+const TEXT_HEAD_SIZE_BYTES_MAX = 5
+const DICTIONARY_ENTRY_SIZE_BYTES = 32
 
 /** Places in the order of the rows. */
 interface Range {
@@ -64,103 +76,152 @@ export class BlockBuilder {
     this.#tokenPrefix = Buffer.from(settings.storeId).toString('hex')
   }
 
-  /** The pipeline's rows as the batch of `mark`; the pipeline is left as it is. */
-  build(pipeline: Pipeline, mark: number): SealedBatch {
+  /** The pipeline's rows as the batch of `mark`, with the last slice; the pipeline is left as it is. */
+  *build(pipeline: Pipeline, mark: number): Slices<SealedBatch> {
+    const slices = this.#build(pipeline, mark)
+    return pipeline.rowCount > ROWS_AT_ONCE_MAX ? yield* slices : runSlices(slices)
+  }
+
+  *#build(pipeline: Pipeline, mark: number): Slices<SealedBatch> {
     const { readings, windows, deadLetters, ledger } = pipeline
     const parts: BatchPart[] = []
     if (readings.count > 0) {
-      parts.push(...this.#parts('samples', mark, this.#sortSamples(), (range) => this.#samples(range)))
+      const ranges = yield* this.#sortSamples()
+      parts.push(...(yield* this.#parts('samples', mark, ranges, (range) => this.#samples(range))))
     }
     if (windows.closed.count > 0) {
-      parts.push(...this.#parts('rollups', mark, this.#sortRollups(), (range) => this.#rollups(range)))
+      const ranges = yield* this.#sortRollups()
+      parts.push(...(yield* this.#parts('rollups', mark, ranges, (range) => this.#rollups(range))))
     }
     if (deadLetters.count > 0) {
-      parts.push(
-        ...this.#parts('dead_letters', mark, [whole(deadLetters.count)], () =>
-          this.#deadLetters(deadLetters),
-        ),
-      )
+      const ranges = [whole(deadLetters.count)]
+      parts.push(...(yield* this.#parts('dead_letters', mark, ranges, () => this.#deadLetters(deadLetters))))
     }
     if (ledger.count > 0) {
-      parts.push(...this.#parts('ledger', mark, [whole(ledger.count)], () => this.#ledger(ledger, mark)))
+      const ranges = [whole(ledger.count)]
+      parts.push(...(yield* this.#parts('ledger', mark, ranges, () => this.#ledger(ledger, mark))))
     }
     const sizeBytes = parts.reduce((sum, part) => sum + part.block.length, 0)
     return { mark, parts, rowCount: pipeline.rowCount, sizeBytes }
   }
 
   /** A part for each range of the ordered rows. Their order decides where one ends, and that is the same in a replay. */
-  #parts(table: TableName, mark: number, ranges: Range[], build: (range: Range) => Uint8Array): BatchPart[] {
+  *#parts(
+    table: TableName,
+    mark: number,
+    ranges: Range[],
+    write: (range: Range) => Slices,
+  ): Slices<BatchPart[]> {
     const columns = columnNames(TABLE_COLUMNS[table])
     const token = `${this.#tokenPrefix}/${table}/${this.#settings.shard}/${mark}`
-    return ranges.map((range, piece) => ({
-      table,
-      columns,
-      block: build(range).slice(), // the writer's memory is for the next block
-      token: ranges.length === 1 ? token : `${token}/${piece}`,
-      rowCount: range.end - range.start,
-    }))
+    const parts: BatchPart[] = []
+    for (const [piece, range] of ranges.entries()) {
+      yield* write(range)
+      parts.push({
+        table,
+        columns,
+        block: this.#writer.take(),
+        token: ranges.length === 1 ? token : `${token}/${piece}`,
+        rowCount: range.end - range.start,
+      })
+    }
+    return parts
   }
 
-  #sortSamples(): Range[] {
+  *#sortSamples(): Slices<Range[]> {
     const { readings, seriesOfRow } = this.#pipeline
     const { count, tsMs } = readings
-    this.#order.sort(seriesOfRow, count)
-    this.#order.sortRuns(tsMs)
+    yield* this.#order.sort(seriesOfRow, count)
+    yield* this.#order.sortRuns(tsMs)
     let minMs = Number.POSITIVE_INFINITY
     let maxMs = Number.NEGATIVE_INFINITY
     for (let row = 0; row < count; row++) {
       if (tsMs[row] < minMs) minMs = tsMs[row]
       if (tsMs[row] > maxMs) maxMs = tsMs[row]
     }
+    yield
     if (maxMs - minMs < PARTITIONS_MAX * SHORTEST_MONTH_MS) return cut(count)
-    const months = Int32Array.from(tsMs.subarray(0, count), monthOf)
-    this.#order.groupBy(months, count)
+    const months = new Int32Array(count)
+    yield* rowSlices(count, (start, end) => {
+      for (let row = start; row < end; row++) months[row] = monthOf(tsMs[row])
+    })
+    yield* this.#order.groupBy(months, count)
     return cutByMonth(months, this.#order.order, count)
   }
 
-  #sortRollups(): Range[] {
+  *#sortRollups(): Slices<Range[]> {
     const panes = this.#pipeline.windows.closed
     if (this.#paneKey.length < panes.count) this.#paneKey = new Float64Array(panes.count * 2)
-    for (let row = 0; row < panes.count; row++) {
-      this.#paneKey[row] = this.#widthRank[panes.window[row]] * START_SPAN_MS + panes.startMs[row]
-    }
-    this.#order.sort(panes.series, panes.count)
-    this.#order.sortRuns(this.#paneKey)
+    const key = this.#paneKey
+    const rank = this.#widthRank
+    yield* rowSlices(panes.count, (start, end) => {
+      for (let row = start; row < end; row++) {
+        key[row] = rank[panes.window[row]] * START_SPAN_MS + panes.startMs[row]
+      }
+    })
+    yield* this.#order.sort(panes.series, panes.count)
+    yield* this.#order.sortRuns(key)
     return cut(panes.count)
   }
 
-  #samples(range: Range): Uint8Array {
+  *#samples(range: Range): Slices {
     const { readings, arrivalMs } = this.#pipeline
+    const { tsMs, value, text, textStart, textSize, textSizeBytes } = readings
     const writer = this.#writer
     const order = this.#order.order.subarray(range.start, range.end)
-    writer.begin(SAMPLES_COLUMNS.length, order.length)
-    this.#writeSeriesColumns(range)
-    writer.dateTime64('ts', readings.tsMs, order)
-    writer.float64('value', readings.value, order)
-    writer.string('text', readings.text, readings.textStart, readings.textSize, order)
-    writer.dateTime64('arrival', arrivalMs, order)
-    return writer.finish()
+    const textBytes = textSizeBytes > 0 ? textSizeBytes + order.length * TEXT_HEAD_SIZE_BYTES_MAX : 0
+    const sizeBytes = order.length * SAMPLE_SIZE_BYTES + this.#dictionarySizeBytes + textBytes
+    writer.begin(SAMPLES_COLUMNS.length, order.length, sizeBytes)
+    yield* this.#writeSeriesColumns(range)
+    const [, , , tsColumn, valueColumn, textColumn, arrivalColumn] = SAMPLES_COLUMNS
+    writer.beginColumn(tsColumn.name, tsColumn.type)
+    yield* pieces(order, (rows) => writer.addDateTimes(tsMs, rows))
+    writer.beginColumn(valueColumn.name, valueColumn.type)
+    yield* pieces(order, (rows) => writer.addFloat64(value, rows))
+    writer.beginColumn(textColumn.name, textColumn.type)
+    yield* pieces(order, (rows) => writer.addStrings(text, textStart, textSize, rows))
+    writer.beginColumn(arrivalColumn.name, arrivalColumn.type)
+    yield* pieces(order, (rows) => writer.addDateTimes(arrivalMs, rows))
   }
 
-  #rollups(range: Range): Uint8Array {
+  *#rollups(range: Range): Slices {
     const panes = this.#pipeline.windows.closed
     const writer = this.#writer
     const order = this.#order.order.subarray(range.start, range.end)
-    const [, , , , , count, sum, min, max, first, last] = ROLLUPS_COLUMNS
-    writer.begin(ROLLUPS_COLUMNS.length, order.length)
-    this.#writeSeriesColumns(range)
-    writer.lowCardinality('window', this.#widths, panes.window, order)
-    writer.dateTime64('start', panes.startMs, order)
-    writer.uint64(count.name, panes.n, order, count.type)
-    writer.float64(sum.name, panes.sum, order, sum.type)
-    writer.float64(min.name, panes.min, order, min.type)
-    writer.float64(max.name, panes.max, order, max.type)
-    writer.dateTime64AndFloat64(first.name, first.type, panes.firstTsMs, panes.first, order)
-    writer.dateTime64AndFloat64(last.name, last.type, panes.lastTsMs, panes.last, order)
-    return writer.finish()
+    const [, , , window, start, count, sum, min, max, first, last] = ROLLUPS_COLUMNS
+    writer.begin(
+      ROLLUPS_COLUMNS.length,
+      order.length,
+      order.length * ROLLUP_SIZE_BYTES + this.#dictionarySizeBytes,
+    )
+    yield* this.#writeSeriesColumns(range)
+    writer.lowCardinality(window.name, this.#widths, panes.window, order)
+    yield
+    writer.beginColumn(start.name, start.type)
+    yield* pieces(order, (rows) => writer.addDateTimes(panes.startMs, rows))
+    writer.beginColumn(count.name, count.type)
+    yield* pieces(order, (rows) => writer.addUint64(panes.n, rows))
+    const numbers: [ColumnSpec, Float64Array][] = [
+      [sum, panes.sum],
+      [min, panes.min],
+      [max, panes.max],
+    ]
+    for (const [{ name, type }, values] of numbers) {
+      writer.beginColumn(name, type)
+      yield* pieces(order, (rows) => writer.addFloat64(values, rows))
+    }
+    const ends: [ColumnSpec, Float64Array, Float64Array][] = [
+      [first, panes.firstTsMs, panes.first],
+      [last, panes.lastTsMs, panes.last],
+    ]
+    for (const [{ name, type }, tsMs, values] of ends) {
+      writer.beginColumn(name, type, 2) // a tuple: one element after the other
+      yield* pieces(order, (rows) => writer.addDateTimes(tsMs, rows))
+      yield* pieces(order, (rows) => writer.addFloat64(values, rows))
+    }
   }
 
-  #deadLetters(letters: DeadLetters): Uint8Array {
+  *#deadLetters(letters: DeadLetters): Slices {
     const writer = this.#writer
     const { count, bytes, deviceStart, deviceSize } = letters
     const rows = Array.from({ length: count }, (_, row) => row)
@@ -176,10 +237,10 @@ export class BlockBuilder {
     writer.string('payload', bytes, letters.payloadStart, letters.payloadSize, null)
     writer.uint32('shard', new Uint32Array(count).fill(this.#settings.shard), null)
     writer.uint64('position', letters.position, null)
-    return writer.finish()
+    yield
   }
 
-  #ledger(ledger: Ledger, mark: number): Uint8Array {
+  *#ledger(ledger: Ledger, mark: number): Slices {
     const { count } = ledger
     const writer = this.#writer
     const figures = [
@@ -198,15 +259,28 @@ export class BlockBuilder {
     writer.uint32(shard.name, new Uint32Array(count).fill(this.#settings.shard), null)
     writer.uint64(markColumn.name, new Float64Array(count).fill(mark), null)
     for (const [index, { name, type }] of columns.entries()) writer.uint64(name, figures[index], null, type)
-    return writer.finish()
+    yield
   }
 
-  #writeSeriesColumns({ start, end }: Range): void {
+  *#writeSeriesColumns({ start, end }: Range): Slices {
     const { streamIndices, deviceIndices, metricIndices, deviceDictionary, metricDictionary } = this.#order
     this.#writer.lowCardinality('stream', this.#streams, streamIndices.subarray(start, end), null)
+    yield
     this.#writer.lowCardinality('device', deviceDictionary, deviceIndices.subarray(start, end), null)
+    yield
     this.#writer.lowCardinality('metric', metricDictionary, metricIndices.subarray(start, end), null)
+    yield
   }
+
+  get #dictionarySizeBytes(): number {
+    const { deviceDictionary, metricDictionary } = this.#order
+    return (deviceDictionary.length + metricDictionary.length) * DICTIONARY_ENTRY_SIZE_BYTES
+  }
+}
+
+/** Calls `add` with one part of the order after the other. */
+function pieces(order: Int32Array, add: (rows: Int32Array) => void): Slices {
+  return rowSlices(order.length, (start, end) => add(order.subarray(start, end)))
 }
 
 function whole(count: number): Range {

@@ -1,7 +1,8 @@
 /**
  * Processes what is journalled, in the journal's order, into batches. While the sink keeps up it is live: it works on the
- * bytes that were just appended, in the rings. When the sink is full or a snapshot is being copied it stands still, and
- * later catches up from the journal's files; a start after a crash is the same thing. Owned by the shard's thread.
+ * bytes that were just appended, in the rings. While the sink is full, or blocks are being built of its rows, or a
+ * snapshot is being copied, it stands still, and later catches up from the journal's files; a start after a crash is the
+ * same thing. Owned by the shard's thread.
  * Invariants: processed <= appended; a batch leaves when its mark is durable; a snapshot holds the state where a batch
  * ended; a journal segment goes when neither an open batch nor the two newest snapshots need it.
  */
@@ -20,9 +21,10 @@ import type { Taken } from './journal-intake.ts'
 import { OpenBatches } from './open-batches.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { ProgressNote } from './progress-note.ts'
+import type { Slices } from './slices.ts'
 
 /** How much a shard that is behind reads before it looks at its rings again, bytes. */
-const CATCH_UP_SIZE_BYTES_MAX = 4 << 20
+const CATCH_UP_SIZE_BYTES_MAX = 256 << 10
 /** Batches that were sealed and are not yet in ClickHouse; more wait in the journal. */
 const OPEN_BATCH_COUNT_MAX = 4
 const TICK_INTERVAL_MS = 1000
@@ -40,8 +42,8 @@ export interface FollowerParts {
   journal: Journal
   snapshots: Snapshots
   pipeline: Pipeline
-  /** Makes the pipeline's rows into the blocks of a batch. */
-  blocks: { build(pipeline: Pipeline, mark: number): SealedBatch }
+  /** Makes the pipeline's rows, which must stay as they are meanwhile, into the blocks of a batch. */
+  blocks: { build(pipeline: Pipeline, mark: number): Slices<SealedBatch> }
   batch: BatchConfig
   sink: Sink
   note: ProgressNote
@@ -50,6 +52,12 @@ export interface FollowerParts {
   nowMs: number
   wake(): void
   report(fault: { code: string; message: string; isOver?: boolean }): void
+}
+
+/** A batch whose blocks are being built, and what becomes of it then. */
+interface Sealing {
+  slices: Slices<SealedBatch>
+  seal(batch: SealedBatch): void
 }
 
 export class JournalFollower {
@@ -67,6 +75,7 @@ export class JournalFollower {
   /** Where the last snapshot was taken, and when the next may be. */
   #snapshotAt: number
   #snapshotDueMs = 0
+  #sealing: Sealing | null = null
   #isLive: boolean
   #rowsSinceMs = 0
   /** Of the last step. */
@@ -134,9 +143,9 @@ export class JournalFollower {
     this.#gapMs = 0
     this.batches.onAppended()
     if (!this.#isLive) return
-    const { pipeline, journal, snapshots, note } = this.#parts
+    const { pipeline, journal, note } = this.#parts
     const isBlocked = this.#isBatchFull() && this.#isSinkFull()
-    if (isBlocked || snapshots.isCopying || this.#skip !== null) {
+    if (isBlocked || this.#isStill || this.#skip !== null) {
       this.#isLive = false // from here on the journal's files are the queue
       return
     }
@@ -169,9 +178,10 @@ export class JournalFollower {
   /** Does what can be done now. */
   step(nowMs: number, isDraining: boolean): void {
     this.#nowMs = nowMs
-    if (this.#parts.snapshots.isCopying) this.#copySnapshot()
+    if (this.#sealing !== null) this.#buildSlice(this.#sealing)
+    else if (this.#parts.snapshots.isCopying) this.#copySnapshot()
     else if (!this.#isLive) this.#catchUp(nowMs)
-    if (!this.#isLive || this.#parts.snapshots.isCopying) return
+    if (!this.#isLive || this.#isStill) return
     this.#sealIfDue(nowMs, isDraining)
     if (this.#parts.pipeline.rowCount === 0) this.#snapshotIfDue()
   }
@@ -212,16 +222,21 @@ export class JournalFollower {
 
   /** Goes on from the journal's files until nothing is left, the sink is full, or it is the rings' turn. */
   #catchUp(nowMs: number): void {
-    const { journal, snapshots } = this.#parts
+    const { journal } = this.#parts
     const stopAt = this.#processed + CATCH_UP_SIZE_BYTES_MAX
     while (this.#isMarkDue || (this.#processed < stopAt && this.#processed < journal.readablePosition)) {
-      if (this.#isSinkFull() || snapshots.isCopying || this.#skip !== null) return
+      if (this.#isSinkFull() || this.#isStill || this.#skip !== null) return
       if (this.#isMarkDue) this.#sealRecovered(journal.recoveredMarks.splice(0, 1)[0])
       else if (this.#isBatchFull() && journal.recoveredMarks.length === 0) this.#seal(false)
       else this.#processNext(nowMs)
     }
     if (this.#isCaughtUp) this.#isLive = true
     if (this.#isLive || this.#processed < journal.readablePosition) this.#parts.wake()
+  }
+
+  /** The pipeline's rows or its state are being read, slice by slice. */
+  get #isStill(): boolean {
+    return this.#sealing !== null || this.#parts.snapshots.isCopying
   }
 
   /** Nothing that the journal held at start is left to do. */
@@ -293,25 +308,45 @@ export class JournalFollower {
 
   /** Ends a batch where processing stands. */
   #seal(isFlush: boolean): void {
-    const { journal, pipeline, blocks } = this.#parts
+    const { journal, pipeline } = this.#parts
     if (isFlush) pipeline.flush()
-    if (pipeline.rowCount > 0) {
-      this.#mark = journal.nextMark++
-      const mark = { number: this.#mark, position: this.#processed, isFlush }
-      this.batches.add(mark, this.#sealed, blocks.build(pipeline, mark.number))
+    if (pipeline.rowCount === 0) {
+      this.#endRows()
+      return
     }
-    this.#endRows()
+    this.#build(journal.nextMark, (batch) => {
+      this.#mark = journal.nextMark++
+      this.batches.add({ number: this.#mark, position: this.#processed, isFlush }, this.#sealed, batch)
+    })
   }
 
   /** Ends a batch where one ended before the restart: with its old mark, or not at all if ClickHouse has it. */
   #sealRecovered(mark: RecoveredMark): void {
-    const { journal, pipeline, blocks } = this.#parts
+    const { journal, pipeline } = this.#parts
     if (mark.isFlush) pipeline.flush()
     this.#mark = mark.number
-    if (!mark.isConfirmed && pipeline.rowCount > 0) {
-      const batch = blocks.build(pipeline, mark.number)
-      this.batches.addRecovered(mark, this.#sealed, batch, journal.recoveredSplits)
+    if (mark.isConfirmed || pipeline.rowCount === 0) {
+      this.#endRows()
+      return
     }
+    this.#build(mark.number, (batch) =>
+      this.batches.addRecovered(mark, this.#sealed, batch, journal.recoveredSplits),
+    )
+  }
+
+  /** Makes the rows into the batch of a mark; from here on processing, not journalling, stands still until `seal`. */
+  #build(mark: number, seal: (batch: SealedBatch) => void): void {
+    const { blocks, pipeline } = this.#parts
+    this.#sealing = { slices: blocks.build(pipeline, mark), seal }
+    this.#buildSlice(this.#sealing)
+  }
+
+  #buildSlice({ slices, seal }: Sealing): void {
+    const slice = slices.next()
+    this.#parts.wake()
+    if (slice.done !== true) return
+    this.#sealing = null
+    seal(slice.value)
     this.#endRows()
   }
 

@@ -9,7 +9,7 @@ import type { Doorbell } from '../ring/doorbell.ts'
 import type { RingConsumer } from '../ring/ring.ts'
 
 /** What one append takes from the rings, bytes; one record may pass it. */
-const APPEND_SIZE_BYTES_MAX = 2 << 20
+const APPEND_SIZE_BYTES_MAX = 512 << 10
 const RETRY_INTERVAL_MS = 500
 const SEEK_ROOM_INTERVAL_MS = 2000
 /** After these the place on the disk is not to blame. */

@@ -57,7 +57,8 @@ test('a message that ends the engine again and again is skipped and becomes a de
       journal: new Journal(disk, { ...owner, segmentSizeBytes: 65_536, sizeBytesMax: 1 << 20 }),
       pipeline,
       blocks: {
-        build(_, mark) {
+        // biome-ignore lint/correctness/useYield: one slice
+        *build(_, mark) {
           const { readings, deadLetters } = pipeline
           for (let row = 0; row < readings.count; row++)
             stored.push(pipeline.metrics.text(readings.metric[row]))

@@ -5,6 +5,7 @@ import { MetricNames } from '../../codecs/metric-names.ts'
 import { DeviceTable } from './device-table.ts'
 import { RowOrder } from './row-order.ts'
 import { SeriesTable } from './series-table.ts'
+import { runSlices } from './slices.ts'
 
 const STREAMS = ['telemetry', 'alarms', 'état']
 const utf8 = (text: string) => new TextEncoder().encode(text)
@@ -39,8 +40,8 @@ test('rows come in the order of (stream, device, metric, key), ties as they came
         key[row] = prng.between(-3, 3)
         return { row, stream: STREAMS[stream], device, metric, key: key[row] }
       })
-      order.sort(seriesOfRow, count)
-      order.sortRuns(key)
+      runSlices(order.sort(seriesOfRow, count))
+      runSlices(order.sortRuns(key))
       const expected = [...rows].sort(
         (a, b) =>
           Buffer.compare(utf8(a.stream), utf8(b.stream)) ||

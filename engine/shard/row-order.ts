@@ -1,6 +1,7 @@
 /**
  * Sorts the rows of a batch into the tables' order (stream, device, metric, then as the caller says) and makes the
- * dictionaries of their LowCardinality columns on the way. Owned by the shard's thread; scratch memory is kept.
+ * dictionaries of their LowCardinality columns on the way. Owned by the shard's thread; scratch memory is kept. All
+ * long passes are slices.
  *
  * A counting sort by series: only the devices that a batch touches are ordered, by a rank that is brought up to date
  * when new devices have come. Rows of one series keep their order.
@@ -8,7 +9,15 @@
 import type { MetricNames } from '../../codecs/metric-names.ts'
 import type { DeviceTable } from './device-table.ts'
 import type { SeriesTable } from './series-table.ts'
+import { rowSlices, type Slices, sortSlices } from './slices.ts'
 import { copied } from './typed-arrays.ts'
+
+/** Rows or devices that are placed in one slice. */
+const PLACED_COUNT_MAX = 16_384
+/** Rows that are looked at, whether they are in order, in one slice. */
+const SCANNED_COUNT_MAX = 65_536
+/** What sorting a row costs more than a look at it. */
+const SORT_WORK = 32
 
 export class RowOrder {
   /** Row number by place; the first `count` are valid after `sort`. */
@@ -33,6 +42,7 @@ export class RowOrder {
   #nextSeries: Int32Array = new Int32Array(0)
   #firstSeries: Int32Array = new Int32Array(0)
   #touchedRanks: Int32Array = new Int32Array(1024)
+  #touchedCount = 0
   #dictionaryOfMetric: Int32Array = new Int32Array(0)
 
   /** `streams`: the streams' names by index; the stream dictionary is this list. */
@@ -44,52 +54,63 @@ export class RowOrder {
   }
 
   /** Orders `count` rows whose series are given. */
-  sort(seriesOfRow: Int32Array, count: number): void {
+  *sort(seriesOfRow: Int32Array, count: number): Slices {
     this.#reserve(count)
-    this.#rankDevices()
+    yield* this.#rankDevices()
     if (this.#metricRank.length !== this.#metrics.count) this.#rankMetrics()
-    const touched = this.#gather(seriesOfRow, count)
-    this.#touchedRanks.subarray(0, touched).sort()
-    this.#place(touched)
+    this.#touchedCount = 0
+    yield* rowSlices(count, (start, end) => this.#gather(seriesOfRow, start, end))
+    yield* sortSlices(this.#touchedRanks.subarray(0, this.#touchedCount))
+    yield* this.#place(this.#touchedCount)
     const cursor = this.#rowsOfSeries
-    const order = this.order
-    for (let row = 0; row < count; row++) order[cursor[seriesOfRow[row]]++] = row
-    for (let row = 0; row < count; row++) cursor[seriesOfRow[row]] = 0
+    yield* rowSlices(count, (start, end) => fillOrder(this.order, cursor, seriesOfRow, start, end))
+    yield* rowSlices(count, (start, end) => {
+      for (let row = start; row < end; row++) cursor[seriesOfRow[row]] = 0
+    })
   }
 
   /** Sorts each series' rows by `key` ascending, stable; rows that come in order already cost one comparison. */
-  sortRuns(key: Float64Array): void {
-    const { order, runStarts } = this
-    for (let run = 0; run < this.runCount; run++) {
+  *sortRuns(key: Float64Array): Slices {
+    const { runStarts } = this
+    const order = this.order.subarray(0, runStarts[this.runCount])
+    const compare = (a: number, b: number) => key[a] - key[b]
+    for (let run = 0, work = 0; run < this.runCount; run++) {
+      const start = runStarts[run]
       const end = runStarts[run + 1]
-      for (let place = runStarts[run] + 1; place < end; place++) {
-        if (key[order[place]] < key[order[place - 1]]) {
-          order.subarray(runStarts[run], end).sort((a, b) => key[a] - key[b] || a - b)
-          break
-        }
+      work += end - start
+      if (!isOrdered(order, key, start, end)) {
+        yield* sortSlices(order.subarray(start, end), compare)
+        work += (end - start) * SORT_WORK
       }
+      if (work < SCANNED_COUNT_MAX) continue
+      work = 0
+      yield
     }
   }
 
   /** After sorting: brings rows with equal keys together, ascending; within a key their order stays. */
-  groupBy(keyOfRow: Int32Array, count: number): void {
+  *groupBy(keyOfRow: Int32Array, count: number): Slices {
     const { order } = this
     const places = Int32Array.from({ length: count }, (_, place) => place)
-    places.sort((a, b) => keyOfRow[order[a]] - keyOfRow[order[b]] || a - b)
+    yield* sortSlices(places, (a, b) => keyOfRow[order[a]] - keyOfRow[order[b]])
     for (const column of [order, this.streamIndices, this.deviceIndices, this.metricIndices]) {
-      column.set(places.map((place) => column[place]))
+      const grouped = new Int32Array(count)
+      yield* rowSlices(count, (start, end) => {
+        for (let place = start; place < end; place++) grouped[place] = column[places[place]]
+      })
+      column.set(grouped)
     }
   }
 
-  /** Counts the rows of each series and lists the series of each touched device; returns how many devices. */
-  #gather(seriesOfRow: Int32Array, count: number): number {
+  /** Counts the rows of each series and lists the series of each touched device. */
+  #gather(seriesOfRow: Int32Array, start: number, end: number): void {
     const rows = this.#rowsOfSeries
     const next = this.#nextSeries
     const first = this.#firstSeries
     const deviceOf = this.#series.device
     const rank = this.#rankOfDevice
-    let touched = 0
-    for (let row = 0; row < count; row++) {
+    let touched = this.#touchedCount
+    for (let row = start; row < end; row++) {
       const series = seriesOfRow[row]
       if (rows[series]++ > 0) continue
       const device = deviceOf[series]
@@ -102,36 +123,48 @@ export class RowOrder {
       next[series] = first[device]
       first[device] = series
     }
-    return touched
+    this.#touchedCount = touched
   }
 
   /** Walks the touched devices in order: gives every series its first place, every place its dictionary indices. */
-  #place(touched: number): void {
-    const { streamIndices, deviceIndices, metricIndices } = this
-    const rows = this.#rowsOfSeries
+  *#place(touched: number): Slices {
     const mine = this.#dictionaryOfMetric.fill(-1)
     this.deviceDictionary = new Array(touched)
     this.metricDictionary = []
     this.runCount = 0
     let place = 0
-    for (let index = 0; index < touched; index++) {
-      const device = this.#deviceByRank[this.#touchedRanks[index]]
-      const stream = this.#devices.stream[device]
-      this.deviceDictionary[index] = this.#devices.name(device)
-      for (let series = this.#seriesByMetric(device); series >= 0; series = this.#nextSeries[series]) {
-        const metric = this.#series.metric[series]
-        if (mine[metric] < 0) mine[metric] = this.metricDictionary.push(this.#metrics.bytes(metric)) - 1
-        const end = place + rows[series]
-        rows[series] = place
-        this.runStarts[this.runCount++] = place
-        streamIndices.fill(stream, place, end)
-        deviceIndices.fill(index, place, end)
-        metricIndices.fill(mine[metric], place, end)
-        place = end
-      }
-      this.#firstSeries[device] = -1
+    for (let index = 0, done = 0; index < touched; index++) {
+      place = this.#placeDevice(index, place, mine)
+      if (place + index - done < PLACED_COUNT_MAX) continue
+      done = place + index
+      yield
     }
     this.runStarts[this.runCount] = place
+  }
+
+  /** Returns the place behind the device's rows. */
+  #placeDevice(index: number, first: number, dictionaryOfMetric: Int32Array): number {
+    const { streamIndices, deviceIndices, metricIndices } = this
+    const rows = this.#rowsOfSeries
+    const device = this.#deviceByRank[this.#touchedRanks[index]]
+    const stream = this.#devices.stream[device]
+    this.deviceDictionary[index] = this.#devices.name(device)
+    let place = first
+    for (let series = this.#seriesByMetric(device); series >= 0; series = this.#nextSeries[series]) {
+      const metric = this.#series.metric[series]
+      if (dictionaryOfMetric[metric] < 0) {
+        dictionaryOfMetric[metric] = this.metricDictionary.push(this.#metrics.bytes(metric)) - 1
+      }
+      const end = place + rows[series]
+      rows[series] = place
+      this.runStarts[this.runCount++] = place
+      streamIndices.fill(stream, place, end)
+      deviceIndices.fill(index, place, end)
+      metricIndices.fill(dictionaryOfMetric[metric], place, end)
+      place = end
+    }
+    this.#firstSeries[device] = -1
+    return place
   }
 
   /** Sorts the device's list of touched series by metric (a handful: by insertion) and returns its head. */
@@ -176,20 +209,28 @@ export class RowOrder {
   }
 
   /** Sorts the devices that are new and merges them with those that have their order already. */
-  #rankDevices(): void {
+  *#rankDevices(): Slices {
     const known = this.#deviceByRank
     const count = this.#devices.count
     if (known.length === count) return
     const compare = (a: number, b: number) => this.#compareDevices(a, b)
-    const added = Int32Array.from({ length: count - known.length }, (_, i) => known.length + i).sort(compare)
+    const added = Int32Array.from({ length: count - known.length }, (_, i) => known.length + i)
+    yield* sortSlices(added, compare)
     const merged = new Int32Array(count)
-    for (let place = 0, i = 0, j = 0; place < count; place++) {
-      const isKnown = j === added.length || (i < known.length && compare(known[i], added[j]) < 0)
-      merged[place] = isKnown ? known[i++] : added[j++]
-    }
+    let i = 0
+    let j = 0
+    yield* rowSlices(count, (start, end) => {
+      for (let place = start; place < end; place++) {
+        const isKnown = j === added.length || (i < known.length && compare(known[i], added[j]) < 0)
+        merged[place] = isKnown ? known[i++] : added[j++]
+      }
+    })
     this.#deviceByRank = merged
     if (this.#rankOfDevice.length < count) this.#rankOfDevice = new Int32Array(this.#devices.stream.length)
-    for (let place = 0; place < count; place++) this.#rankOfDevice[merged[place]] = place
+    const rank = this.#rankOfDevice
+    yield* rowSlices(count, (start, end) => {
+      for (let place = start; place < end; place++) rank[merged[place]] = place
+    })
   }
 
   #rankMetrics(): void {
@@ -210,6 +251,25 @@ export class RowOrder {
     }
     return nameSize[a] - nameSize[b]
   }
+}
+
+// hot: per batch
+function fillOrder(
+  order: Int32Array,
+  cursor: Int32Array,
+  seriesOfRow: Int32Array,
+  start: number,
+  end: number,
+): void {
+  for (let row = start; row < end; row++) order[cursor[seriesOfRow[row]]++] = row
+}
+
+// hot: per series of a batch
+function isOrdered(order: Int32Array, key: Float64Array, start: number, end: number): boolean {
+  for (let place = start + 1; place < end; place++) {
+    if (key[order[place]] < key[order[place - 1]]) return false
+  }
+  return true
 }
 
 /** The rank of each name in byte order. */

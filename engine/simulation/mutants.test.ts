@@ -95,13 +95,23 @@ const SMALL_STEPS: Mutation[] = [
   },
   {
     file: 'engine/shard/journal-follower.ts',
-    from: 'CATCH_UP_SIZE_BYTES_MAX = 4 << 20',
+    from: 'CATCH_UP_SIZE_BYTES_MAX = 256 << 10',
     to: 'CATCH_UP_SIZE_BYTES_MAX = 500',
   },
   {
     file: 'engine/shard/journal-intake.ts',
-    from: 'APPEND_SIZE_BYTES_MAX = 2 << 20',
+    from: 'APPEND_SIZE_BYTES_MAX = 512 << 10',
     to: 'APPEND_SIZE_BYTES_MAX = 1000',
+  },
+  {
+    file: 'engine/shard/block-builder.ts',
+    from: 'ROWS_AT_ONCE_MAX = 8192',
+    to: 'ROWS_AT_ONCE_MAX = 0',
+  },
+  {
+    file: 'engine/shard/slices.ts',
+    from: 'SLICE_ROWS_MAX = 65_536',
+    to: 'SLICE_ROWS_MAX = 3',
   },
 ]
 
