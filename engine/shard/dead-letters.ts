@@ -2,6 +2,7 @@
  * Messages that could not be decoded, whole, as columns: what a batch writes into the table `dead_letters`. Owned by
  * the shard's thread; emptied with every batch.
  */
+import { RECORD_HEADER_SIZE_BYTES, type RecordViews } from '../../codecs/journal/record.ts'
 import { copied } from './typed-arrays.ts'
 
 export class DeadLetters {
@@ -20,28 +21,43 @@ export class DeadLetters {
   bytes: Uint8Array = new Uint8Array(4096)
   sizeBytes = 0
 
-  /** `topicEnd` is where the payload starts; it ends at `end`. */
-  add(
-    source: Uint8Array,
-    topicStart: number,
-    topicEnd: number,
-    end: number,
-    message: { arrivalMs: number; stream: number; deviceStart: number; deviceSize: number; position: number },
+  /** The message of the record at `offset`, which stands at `position` in the journal. */
+  add(views: RecordViews, offset: number, position: number, reason: string): void {
+    const end = offset + views.u32[offset >>> 2]
+    const topicStart = offset + RECORD_HEADER_SIZE_BYTES
+    this.#add(views, offset, position, reason, this.#copy(views.bytes, topicStart, end))
+  }
+
+  /** As `add`, with another payload. */
+  addPayload(
+    views: RecordViews,
+    offset: number,
+    position: number,
     reason: string,
+    payload: Uint8Array,
   ): void {
+    const topicStart = offset + RECORD_HEADER_SIZE_BYTES
+    const start = this.#copy(views.bytes, topicStart, topicStart + views.u16[(offset >>> 1) + 3])
+    this.#copy(payload, 0, payload.length)
+    this.#add(views, offset, position, reason, start)
+  }
+
+  /** Topic and payload stand in `bytes` from `start` to its end. */
+  #add({ u16, f64 }: RecordViews, offset: number, position: number, reason: string, start: number): void {
     const row = this.count
     if (row === this.arrivalMs.length) this.#grow()
-    const start = this.#copy(source, topicStart, end)
-    this.arrivalMs[row] = message.arrivalMs
-    this.stream[row] = message.stream
-    this.position[row] = message.position
+    const half = offset >>> 1
+    const topicSize = u16[half + 3]
+    this.arrivalMs[row] = f64[(offset >>> 3) + 1]
+    this.stream[row] = u16[half + 13]
+    this.position[row] = position
     this.reason.push(reason)
-    this.deviceStart[row] = start + message.deviceStart
-    this.deviceSize[row] = message.deviceSize
+    this.deviceStart[row] = start + u16[half + 10]
+    this.deviceSize[row] = u16[half + 11]
     this.topicStart[row] = start
-    this.topicSize[row] = topicEnd - topicStart
-    this.payloadStart[row] = start + (topicEnd - topicStart)
-    this.payloadSize[row] = end - topicEnd
+    this.topicSize[row] = topicSize
+    this.payloadStart[row] = start + topicSize
+    this.payloadSize[row] = this.sizeBytes - start - topicSize
     this.count++
   }
 

@@ -1,8 +1,8 @@
 /**
- * From journal records to rows: decodes payloads into columns, finds each reading's series, feeds the windows, keeps what
- * can't be decoded, tells redelivered messages, and keeps the books. Pure: it sees records and the journal's time, nothing
- * else, so that a replay gives the same rows. Owned by the shard's thread. Invariant: row r of `readings`, `seriesOfRow`
- * and `arrivalMs` is one reading.
+ * From journal records to rows: decodes payloads into columns, lets the streams' steps at them, finds each reading's series,
+ * feeds the windows, keeps what can't be decoded, tells redelivered messages, and keeps the books. Pure: it sees records and the
+ * journal's time, nothing else, so that a replay gives the same rows. Owned by the shard's thread. Invariant: row r of
+ * `readings`, and of the columns beside them, is one reading.
  */
 import { assert } from '../../base/assert.ts'
 import { hashBytes } from '../../base/hash.ts'
@@ -17,30 +17,27 @@ import {
 } from '../../codecs/journal/record.ts'
 import { MetricNames } from '../../codecs/metric-names.ts'
 import { DATE_TIME_MS_MAX, DATE_TIME_MS_MIN } from '../../codecs/native/date-time.ts'
-import { PayloadError, PayloadScanner, payloadErrorText } from '../../codecs/payload.ts'
-import { NAME_SIZE_BYTES_MAX } from '../../codecs/payload-error.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
 import { type TumblingSettings, TumblingWindows } from '../../operators/tumbling-windows.ts'
 import type { StreamConfig, StreamPipeline } from '../config.ts'
-import { MetricPrefix } from '../steps/metric-prefix.ts'
 import { quarantineReason, readingPayload } from '../steps/quarantine.ts'
 import { FedRows, RowBranches } from '../steps/row-branches.ts'
 import { StepFaults } from '../steps/step-faults.ts'
 import { isPlain, StreamSteps } from '../steps/stream-steps.ts'
 import { TextCache } from '../steps/text-cache.ts'
-import { levelEnd, levelStart } from '../steps/views.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { DeviceMetrics } from './device-metrics.ts'
 import { DeviceTable } from './device-table.ts'
 import { Ledger } from './ledger.ts'
+import { MessageDecoder } from './message-decoder.ts'
 import { Redelivery } from './redelivery.ts'
+import { SeriesPlacement } from './series-placement.ts'
 import { SeriesTable } from './series-table.ts'
 
 const TICK_INTERVAL_MS = 1000
 const SKIP_REASON = 'skipped: it ended the engine again and again'
 
 const METRICS_PER_DEVICE_MAX = 1000
-const DASH = 0x2d
 const TIME_REASON = 'time is outside the years 1900 to 2299'
 
 export interface PipelineSettings extends TumblingSettings {
@@ -69,8 +66,6 @@ export class Pipeline {
   readonly windows: TumblingWindows
   /** Journal positions of messages that are not to be decoded. */
   readonly skips = new Set<number>()
-  seriesOfRow = new Int32Array(1 << 16)
-  arrivalMs = new Float64Array(1 << 16)
   messageCount = 0
   readingCount = 0
   deadLetterCount = 0
@@ -82,40 +77,46 @@ export class Pipeline {
   #steps: (StreamSteps | null)[]
   #hasSteps: boolean
   #faults = new StepFaults()
-  #prefix = new MetricPrefix(this.metrics)
   #deviceMetrics: DeviceMetrics
   #aheadGuardMs: number
   #aheadReason: string
   #fed = new FedRows()
   #redelivery: Redelivery
-  #scanner: PayloadScanner
+  #decoder: MessageDecoder
+  #placement: SeriesPlacement
   #tickMs = Number.NEGATIVE_INFINITY
   /** Rows [windowed, count) have not been windowed yet; they are of one stream and arrived at one time. */
   #windowed = 0
   #windowedStream = 0
   #windowedArrivalMs = 0
   #refusal = ''
-  /** Of the message that is being decoded. */
-  #device = 0
-  /** Bytes that the topic put before its metrics. */
-  #prefixSize = 0
-  #runLength = 0
-  #letter = { arrivalMs: 0, stream: 0, deviceStart: 0, deviceSize: 0, position: 0 }
 
   constructor(settings: PipelineSettings) {
-    this.#scanner = new PayloadScanner(this.metrics)
     this.#redelivery = new Redelivery(settings.inFlightMax)
     this.windows = new TumblingWindows(settings)
     this.#aheadGuardMs = settings.aheadGuardMs
     this.#aheadReason = quarantineReason(settings.aheadGuardMs)
-    const { readings: columns, metrics: names, series } = this
+    const { readings, metrics, series, devices } = this
     const countMax = settings.metricsPerDeviceMax ?? METRICS_PER_DEVICE_MAX
-    this.#deviceMetrics = new DeviceMetrics(countMax, names, series)
-    const context = { columns, names, texts: new TextCache(), faults: this.#faults }
+    this.#deviceMetrics = new DeviceMetrics(countMax, metrics, series)
+    const parts = { devices, series, metrics, readings, deviceMetrics: this.#deviceMetrics }
+    this.#decoder = new MessageDecoder(parts)
+    const { scanner } = this.#decoder
+    this.#placement = new SeriesPlacement({ ...parts, scanner, aheadGuardMs: settings.aheadGuardMs })
+    const context = { columns: readings, names: metrics, texts: new TextCache(), faults: this.#faults }
     this.#steps = (settings.streams ?? []).map(({ stream, pipeline }) =>
       isPlain(stream, pipeline) ? null : new StreamSteps(stream, pipeline, context),
     )
     this.#hasSteps = this.#steps.some((steps) => steps !== null)
+  }
+
+  /** The series of each row of the readings. */
+  get seriesOfRow(): Int32Array {
+    return this.#placement.seriesOfRow
+  }
+
+  get arrivalMs(): Float64Array {
+    return this.#placement.arrivalMs
   }
 
   /** Rows that wait to be written. */
@@ -226,11 +227,11 @@ export class Pipeline {
     } else {
       ledger.accepted[entry]++
       ledger.deadLettered[entry]++
-      this.#addDeadLetter(views, offset, topicStart, topicEnd, end, position)
+      this.deadLetters.add(views, offset, position, this.#refusal)
+      this.deadLetterCount++
     }
   }
 
-  /** Appends the message's readings; returns how many, or -1 and the reason in #refusal. */
   // hot: per message
   #decode(
     views: RecordViews,
@@ -241,61 +242,15 @@ export class Pipeline {
     position: number,
     steps: StreamSteps | null,
   ): number {
-    const { bytes, u16, u32 } = views
-    const { devices, metrics } = this
-    const half = offset >>> 1
     if (this.skips.size > 0 && this.skips.has(position)) return this.#refuse(SKIP_REASON)
-    const nameStart = topicStart + u16[half + 10]
-    const device = devices.find(u16[half + 13], u32[(offset >>> 2) + 4], bytes, nameStart, u16[half + 11])
-    if (device < 0) return this.#refuse('too many devices')
-    this.#device = device
-    this.#prefixSize = 0
-    const namesBefore = metrics.count
-    this.#deviceMetrics.openNames(device)
-    const hint = devices.shape[device]
-    const count =
-      steps === null
-        ? this.#scanner.scan(bytes, topicEnd, end, this.readings, hint)
-        : this.#decodeWith(steps, bytes, topicStart, topicEnd, end, hint)
-    if (metrics.count !== namesBefore) this.#deviceMetrics.closeNames(device, namesBefore)
-    return count < 0 ? this.#refuse(this.#decodeError(count)) : count
+    const count = this.#decoder.decode(views, offset, topicStart, topicEnd, end, steps)
+    return count < 0 ? this.#refuse(this.#decoder.refusal) : count
   }
 
-  /** As the stream's codec and its topic's metric level say. */
-  #decodeWith(
-    steps: StreamSteps,
-    bytes: Uint8Array,
-    topicStart: number,
-    topicEnd: number,
-    end: number,
-    hint: number,
-  ): number {
-    const { readings, metrics } = this
-    const scanner = this.#scanner
-    const start = steps.metricLevel < 0 ? -1 : levelStart(bytes, topicStart, topicEnd, steps.metricLevel)
-    const stop = start < 0 ? -1 : levelEnd(bytes, start, topicEnd)
-    // A device that named no topic has `-` there.
-    if (start < 0 || (stop === start + 1 && bytes[start] === DASH))
-      return scanner.scan(bytes, topicEnd, end, readings, hint, steps.codec)
-    const metric = metrics.intern(bytes, start, stop)
-    if (metric < 0) return this.#nameError(stop - start)
-    this.#prefixSize = stop - start + 1
-    const first = readings.count
-    const count = scanner.scanNamed(bytes, topicEnd, end, readings, hint, steps.codec, metric)
-    if (scanner.isBare) this.#prefixSize = 0
-    if (count <= 0 || scanner.isBare) return count
-    if (this.#prefix.apply(readings, first, readings.count, metric)) return count
-    return metrics.count < metrics.countLimit ? PayloadError.NAME_TOO_LONG : PayloadError.NAMES_FULL
-  }
-
-  #nameError(size: number): PayloadError {
-    if (size === 0) return PayloadError.NAME_EMPTY
-    return size > NAME_SIZE_BYTES_MAX ? PayloadError.NAME_TOO_LONG : PayloadError.NAMES_FULL
-  }
-
-  #decodeError(code: number): string {
-    const isDevices = code === PayloadError.NAMES_FULL && this.#deviceMetrics.isDeviceFull
-    return isDevices ? this.#deviceMetrics.refusal : payloadErrorText(code)
+  // hot: per message
+  #placeRows(first: number, count: number, arrivalMs: number): boolean {
+    const { device, scanner } = this.#decoder
+    return this.#placement.placeRows(first, count, device, scanner.repeatedShape, arrivalMs)
   }
 
   /**
@@ -315,17 +270,14 @@ export class Pipeline {
     const { readings, ledger, deadLetters } = this
     const letterCount = deadLetters.count
     const letterSizeBytes = deadLetters.sizeBytes
-    const quarantined = this.#quarantine(views, offset, topicStart, topicEnd, position, first)
+    const quarantined = this.#quarantine(views, offset, position, first)
     if (quarantined > 0) this.quarantinedCount += quarantined
-    if (quarantined > 0 && readings.count === first) this.#refusal = this.#aheadReason
-    const isRefused = quarantined < 0 || (quarantined > 0 && readings.count === first)
-    let filtered = 0
-    if (steps !== null && !isRefused) {
-      const shape = this.#scanner.repeatedShape
-      if (shape >= 0) this.devices.shape[this.#device] = shape
+    const isAllAhead = quarantined > 0 && readings.count === first
+    if (isAllAhead) this.#refusal = this.#aheadReason
+    let filtered = quarantined < 0 || isAllAhead ? -1 : 0
+    if (steps !== null && filtered === 0)
       filtered = this.#runSteps(steps, views, offset, topicStart, topicEnd, first)
-    }
-    if (isRefused || filtered < 0 || !this.#placeAll(first)) {
+    if (filtered < 0 || !this.#placeAll(first)) {
       deadLetters.truncate(letterCount, letterSizeBytes)
       return false
     }
@@ -344,15 +296,8 @@ export class Pipeline {
    * Gives the rows from `first` on their times, and takes those out that are too far ahead: a dead letter each. Returns how
    * many, or -1 when a time can't be stored.
    */
-  #quarantine(
-    views: RecordViews,
-    offset: number,
-    topicStart: number,
-    topicEnd: number,
-    position: number,
-    first: number,
-  ): number {
-    const { readings } = this
+  #quarantine(views: RecordViews, offset: number, position: number, first: number): number {
+    const { readings, metrics } = this
     const { tsMs } = readings
     const arrivalMs = this.#windowedArrivalMs
     const limitMs = arrivalMs + this.#aheadGuardMs
@@ -364,7 +309,10 @@ export class Pipeline {
       else if (ts >= DATE_TIME_MS_MIN && ts <= DATE_TIME_MS_MAX) tsMs[row] = Math.floor(ts)
       else return this.#refuse(TIME_REASON)
       if (tsMs[row] <= limitMs) readings.move(row, to++)
-      else this.#addLetterOfRow(views, offset, topicStart, topicEnd, position, row)
+      else {
+        const payload = readingPayload(readings, metrics, row, this.#decoder.prefixSize)
+        this.deadLetters.addPayload(views, offset, position, this.#aheadReason, payload)
+      }
     }
     readings.count = to
     return end - to
@@ -380,6 +328,8 @@ export class Pipeline {
     first: number,
   ): number {
     const { metrics, branches } = this
+    const { device, scanner } = this.#decoder
+    if (scanner.repeatedShape >= 0) this.devices.shape[device] = scanner.repeatedShape
     const namesBefore = metrics.count
     metrics.countLimit = metrics.countMax // derived metrics are the config's, not the device's
     const deviceStart = topicStart + views.u16[(offset >>> 1) + 10]
@@ -399,31 +349,11 @@ export class Pipeline {
     return filtered < 0 ? this.#refuse(steps.reason) : filtered
   }
 
-  /** Gives the rows from `first` on their series, new ones if need be, all or none; false when there is no room for those. */
   // hot: per message of a stream with steps
   #placeAll(first: number): boolean {
-    const { readings, series } = this
-    const device = this.#device
-    const end = readings.count
-    if (readings.capacity > this.seriesOfRow.length) this.#grow()
-    const { metric } = readings
-    const { seriesOfRow, arrivalMs } = this
-    let isAnyNew = false
-    for (let row = first; row < end; row++) {
-      const found = series.lookup(device, metric[row])
-      seriesOfRow[row] = found
-      arrivalMs[row] = this.#windowedArrivalMs
-      if (found < 0) isAnyNew = true
-    }
-    if (!isAnyNew) return true
-    const added = new Set<number>()
-    for (let row = first; row < end; row++) if (seriesOfRow[row] < 0) added.add(metric[row])
-    if (series.count + added.size > series.countMax) this.#refusal = 'too many series'
-    else if (!this.#deviceMetrics.admit(device, added)) this.#refusal = this.#deviceMetrics.refusal
-    else {
-      for (let row = first; row < end; row++) seriesOfRow[row] = series.find(device, metric[row])
-      return true
-    }
+    const placement = this.#placement
+    if (placement.placeAll(first, this.#decoder.device, this.#windowedArrivalMs)) return true
+    this.#refusal = placement.refusal
     return false
   }
 
@@ -449,96 +379,6 @@ export class Pipeline {
     return this.#redelivery.isDuplicatePublish(clientHash, sequence, u16[(offset >>> 1) + 12], isDup, hash)
   }
 
-  /** The row's reading as a dead letter of its own. */
-  #addLetterOfRow(
-    views: RecordViews,
-    offset: number,
-    topicStart: number,
-    topicEnd: number,
-    position: number,
-    row: number,
-  ): void {
-    const payload = readingPayload(this.readings, this.metrics, row, this.#prefixSize)
-    const topicSize = topicEnd - topicStart
-    const bytes = new Uint8Array(topicSize + payload.length)
-    bytes.set(views.bytes.subarray(topicStart, topicEnd))
-    bytes.set(payload, topicSize)
-    this.#setLetter(views, offset, position)
-    this.deadLetters.add(bytes, 0, topicSize, bytes.length, this.#letter, this.#aheadReason)
-  }
-
-  #addDeadLetter(
-    views: RecordViews,
-    offset: number,
-    topicStart: number,
-    topicEnd: number,
-    end: number,
-    position: number,
-  ): void {
-    this.#setLetter(views, offset, position)
-    this.deadLetters.add(views.bytes, topicStart, topicEnd, end, this.#letter, this.#refusal)
-    this.deadLetterCount++
-  }
-
-  #setLetter({ u16, f64 }: RecordViews, offset: number, position: number): void {
-    const half = offset >>> 1
-    const letter = this.#letter
-    letter.arrivalMs = f64[(offset >>> 3) + 1]
-    letter.stream = u16[half + 13]
-    letter.deviceStart = u16[half + 10]
-    letter.deviceSize = u16[half + 11]
-    letter.position = position
-  }
-
-  /** Gives the rows of one message their series and times; false when #refine has to. */
-  // hot: per message
-  #placeRows(first: number, count: number, arrivalMs: number): boolean {
-    const readings = this.readings
-    const device = this.#device
-    if (readings.count > this.seriesOfRow.length) this.#grow()
-    const base = this.#seriesBase(device)
-    const limitMs = Math.min(DATE_TIME_MS_MAX, arrivalMs + this.#aheadGuardMs)
-    const runLength = this.#runLength
-    const { tsMs, metric } = readings
-    const seriesOfRow = this.seriesOfRow
-    const arrivals = this.arrivalMs
-    for (let row = first, end = first + count, place = 0; row < end; row++) {
-      const ts = tsMs[row]
-      if (Number.isNaN(ts)) tsMs[row] = arrivalMs
-      else if (ts >= DATE_TIME_MS_MIN && ts <= limitMs)
-        tsMs[row] = Math.floor(ts) // as it is stored
-      else return false
-      const series = base >= 0 ? base + place : this.series.lookup(device, metric[row])
-      if (++place === runLength) place = 0
-      if (series < 0) return false
-      seriesOfRow[row] = series
-      arrivals[row] = arrivalMs
-    }
-    return true
-  }
-
-  /**
-   * The first of the series in a row that the message's shape has for this device, and in #runLength how many they are;
-   * -1 when they do not lie in a row. The rows of an array of equal objects go through them over and over.
-   */
-  // hot: per message
-  #seriesBase(device: number): number {
-    const shape = this.#scanner.repeatedShape
-    const { devices } = this
-    if (shape < 0) return -1
-    const isNew = devices.shape[device] !== shape
-    devices.shape[device] = shape
-    this.#runLength = this.#scanner.shapeMetrics(shape).length
-    if (devices.baseShape[device] === shape) return devices.seriesBase[device]
-    if (!isNew || devices.baseShape[device] >= 0) return -1
-    const base = this.#deviceMetrics.findRun(device, this.#scanner.shapeMetrics(shape))
-    if (base >= 0) {
-      devices.baseShape[device] = shape
-      devices.seriesBase[device] = base
-    }
-    return base
-  }
-
   // hot: per batch
   #feedWindows(): void {
     const { readings, windows, ledger } = this
@@ -559,15 +399,5 @@ export class Pipeline {
     this.#windowed = readings.count
     const late = windows.lateCount - lateBefore
     if (late > 0) ledger.amended[ledger.row(this.#windowedStream, arrivalMs)] += late
-  }
-
-  #grow(): void {
-    const capacity = this.readings.capacity
-    const series = new Int32Array(capacity)
-    series.set(this.seriesOfRow)
-    this.seriesOfRow = series
-    const arrivals = new Float64Array(capacity)
-    arrivals.set(this.arrivalMs)
-    this.arrivalMs = arrivals
   }
 }
