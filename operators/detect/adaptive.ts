@@ -1,0 +1,190 @@
+/**
+ * The default detector: an ensemble that needs no settings. Statistics of the last reading (its step, its distance from
+ * the hull of what the last readings and this hour of other days predict), of the last hour (shifts between moving
+ * averages of three spans) and of its restlessness are each told rare or not from their own recent maxima (peaks.ts),
+ * and joined by their quartic mean. What has just been alerted is held against what follows: a score must exceed the
+ * faded last ones, so that one event is one alert. A value that got stuck is told by its run.
+ *
+ * Bounded: SLOTS numbers per series. Deterministic; one owner, see series-detector.ts.
+ */
+import { CLOCK_SLOTS, HORIZONS, movePeaks, PEAK_SLOTS, rarity, usualPeak } from './peaks.ts'
+import { OWN_SLOTS, SeriesDetector } from './series-detector.ts'
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
+/** Gains of the moving averages. */
+const GAINS = Float64Array.of(0.3, 0.1, 0.03, 0.01, 0.003)
+/** Pairs of them whose distance is a statistic: a fast and a slow one. */
+const SHIFT_FAST = Int32Array.of(0, 1, 1, 2)
+const SHIFT_SLOW = Int32Array.of(2, 3, 4, 4)
+/** Readings over which steps are averaged. */
+const RESTLESS_SHORT = 12
+const RESTLESS_LONG = 48
+
+/** Bins of the day's profile, and how fast it follows. */
+const BINS = 96
+const BIN_MS = DAY_MS / BINS
+const PROFILE_GAIN = 0.1
+
+/** Equal values in a row that are a stuck sensor: so many, and so many times the longest run before, which fades. */
+const STUCK_READINGS = 8
+const STUCK_FACTOR = 4
+const RUN_FADING = 1 / 4096
+const STUCK_SCORE = 0.9
+
+/** What is an alert, in units of the joined rarity: see `#attention`. */
+const UNIT = 2.7
+const FADE_MS = 20 * HOUR_MS
+const FADE_FACTOR = 1.5
+const BASE = 0.1
+const PATIENCE = 0.45
+const PATIENCE_MS = 14 * DAY_MS
+const PATIENCE_MS_MAX = 120 * DAY_MS
+/** Rarity above the base at which the score is RAISE_SCORE. */
+const RAISE = 0.08
+
+/** The row of a series. */
+const FIRST_TS = OWN_SLOTS
+const VALUE = FIRST_TS + 1
+const RUN = VALUE + 1
+const USUAL_RUN = RUN + 1
+const FADED = USUAL_RUN + 1
+const SHORT = FADED + 1
+const LONG = SHORT + 1
+const MEANS = LONG + 1
+const PROFILE = MEANS + GAINS.length
+const CLOCKS = PROFILE + BINS
+const PEAKS = CLOCKS + HORIZONS * CLOCK_SLOTS
+/** The statistics, in the order of their peaks; those with a sign have two. */
+const STEP = PEAKS
+const ABOVE = STEP + PEAK_SLOTS
+const BELOW = ABOVE + PEAK_SLOTS
+const SHIFTS = BELOW + PEAK_SLOTS
+const RESTLESS = SHIFTS + 2 * SHIFT_FAST.length * PEAK_SLOTS
+const STATISTICS = (RESTLESS - PEAKS) / PEAK_SLOTS + 2
+const SLOTS = RESTLESS + 2 * PEAK_SLOTS
+/** Statistics of which one at a time can be rare. */
+const JOINED = 3 + SHIFT_FAST.length + 1
+
+export class AdaptiveDetector extends SeriesDetector {
+  #low = 0
+  #high = 0
+
+  constructor() {
+    super(SLOTS, [])
+  }
+
+  // hot: per reading
+  protected judge(
+    row: Float64Array,
+    at: number,
+    count: number,
+    elapsedMs: number,
+    tsMs: number,
+    value: number,
+  ): number {
+    if (count === 0) begin(row, at, tsMs, value)
+    movePeaks(row, at + CLOCKS, at + PEAKS, STATISTICS, tsMs)
+    const bin = Math.floor((((tsMs % DAY_MS) + DAY_MS) % DAY_MS) / BIN_MS)
+    this.#predict(row, at, bin)
+    const joined = this.#joinedRarity(row, at, value)
+    const stuck = stuckScore(row, at, count, value)
+    this.#expect(row, at)
+    learn(row, at, count, tsMs, bin, value)
+    return Math.max(attention(row, at, joined, elapsedMs, tsMs), stuck)
+  }
+
+  /** The hull of the fast average and of this time of day. */
+  #predict(row: Float64Array, at: number, bin: number): void {
+    let low = row[at + MEANS]
+    let high = low
+    for (let near = BINS - 1; near <= BINS + 1; near++) {
+      const usual = row[at + PROFILE + ((bin + near) % BINS)]
+      if (usual < low) low = usual
+      else if (usual > high) high = usual
+    }
+    this.#low = low
+    this.#high = high
+  }
+
+  #joinedRarity(row: Float64Array, at: number, value: number): number {
+    const clocks = at + CLOCKS
+    const step = Math.abs(value - row[at + VALUE])
+    row[at + SHORT] += (step - row[at + SHORT]) / RESTLESS_SHORT
+    row[at + LONG] += (step - row[at + LONG]) / RESTLESS_LONG
+    const above = value > this.#high ? value - this.#high : 0
+    const below = value < this.#low ? this.#low - value : 0
+    let sum = quartic(rarity(row, clocks, at + STEP, step))
+    sum += quartic(Math.max(rarity(row, clocks, at + ABOVE, above), rarity(row, clocks, at + BELOW, below)))
+    for (let i = 0, peak = at + SHIFTS; i < SHIFT_FAST.length; i++, peak += 2 * PEAK_SLOTS) {
+      const shift = row[at + MEANS + SHIFT_FAST[i]] - row[at + MEANS + SHIFT_SLOW[i]]
+      const up = rarity(row, clocks, peak, shift > 0 ? shift : 0)
+      const down = rarity(row, clocks, peak + PEAK_SLOTS, shift < 0 ? -shift : 0)
+      sum += quartic(up > down ? up : down)
+    }
+    sum += quartic(rarity(row, clocks, at + RESTLESS, row[at + SHORT]))
+    sum += quartic(rarity(row, clocks, at + RESTLESS + PEAK_SLOTS, row[at + LONG]))
+    return Math.sqrt(Math.sqrt(sum / JOINED))
+  }
+
+  #expect(row: Float64Array, at: number): void {
+    this.expectedLow = this.#low - usualPeak(row, at + CLOCKS, at + BELOW, 1)
+    this.expectedHigh = this.#high + usualPeak(row, at + CLOCKS, at + ABOVE, 1)
+  }
+}
+
+function quartic(found: number): number {
+  const square = found * found
+  return square * square
+}
+
+/** Told once, when a run of equal values becomes longer than is usual; a series that began with it knows no other. */
+function stuckScore(row: Float64Array, at: number, count: number, value: number): number {
+  const usual = row[at + USUAL_RUN] * (1 - RUN_FADING)
+  row[at + USUAL_RUN] = usual
+  if (value !== row[at + VALUE]) {
+    if (row[at + RUN] > usual) row[at + USUAL_RUN] = row[at + RUN]
+    row[at + RUN] = 0
+    return 0
+  }
+  const run = ++row[at + RUN]
+  const limit = Math.floor(STUCK_READINGS + STUCK_FACTOR * usual)
+  return run === limit && run < count ? STUCK_SCORE : 0
+}
+
+function begin(row: Float64Array, at: number, tsMs: number, value: number): void {
+  row[at + FIRST_TS] = tsMs
+  row[at + VALUE] = value
+  for (let i = 0; i < GAINS.length; i++) row[at + MEANS + i] = value
+  for (let i = 0; i < BINS; i++) row[at + PROFILE + i] = Number.NaN
+}
+
+function learn(row: Float64Array, at: number, count: number, tsMs: number, bin: number, value: number): void {
+  const young = 1 / (count + 1)
+  for (let i = 0; i < GAINS.length; i++) {
+    const mean = at + MEANS + i
+    row[mean] += Math.max(GAINS[i], young) * (value - row[mean])
+  }
+  const usual = row[at + PROFILE + bin]
+  const days = (tsMs - row[at + FIRST_TS]) / DAY_MS
+  const gain = Math.max(PROFILE_GAIN, 1 / (days + 1))
+  row[at + PROFILE + bin] = usual === usual ? usual + gain * (value - usual) : value
+  row[at + VALUE] = value
+}
+
+/**
+ * What of the rarity deserves attention now, as a score: more than the base, which grows with the time that the series
+ * has been watched, since the rarest of more time is rarer; and more than what was alerted lately, which fades.
+ */
+function attention(row: Float64Array, at: number, joined: number, elapsedMs: number, tsMs: number): number {
+  const faded = elapsedMs > 0 ? row[at + FADED] * Math.exp(-elapsedMs / FADE_MS) : row[at + FADED]
+  row[at + FADED] = faded
+  if (joined === 0) return 0
+  const watchedMs = Math.min(tsMs - row[at + FIRST_TS], PATIENCE_MS_MAX)
+  const found = joined / UNIT - PATIENCE * Math.log10(1 + watchedMs / PATIENCE_MS)
+  if (found <= FADE_FACTOR * faded + BASE) return 0
+  row[at + FADED] = Math.max(found, faded)
+  const excess = found - BASE
+  return excess / (excess + RAISE)
+}
