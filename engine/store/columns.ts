@@ -99,11 +99,71 @@ export const LEDGER_COLUMNS = [
   { name: 'messages', type: 'Int64', codec: 'ZSTD' },
 ] as const satisfies readonly ColumnSpec[]
 
+/**
+ * Versions of windows that do not merge; the newest stands, unless it is `deleted`. NaN (an empty map) is what was not
+ * asked for or is undefined; `count`, `first_ts` and `last_ts` tell of the readings that the aggregates see. `states` are
+ * seconds.
+ */
+export const WINDOWS_COLUMNS = [
+  { name: 'stream', type: LOW_CARDINALITY_STRING },
+  { name: 'device', type: LOW_CARDINALITY_STRING },
+  { name: 'metric', type: LOW_CARDINALITY_STRING },
+  { name: 'window', type: LOW_CARDINALITY_STRING },
+  { name: 'start', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'end', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'count', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'sum', type: 'Float64', codec: 'ZSTD' },
+  { name: 'min', type: 'Float64', codec: 'ZSTD' },
+  { name: 'max', type: 'Float64', codec: 'ZSTD' },
+  { name: 'mean', type: 'Float64', codec: 'ZSTD' },
+  { name: 'variance', type: 'Float64', codec: 'ZSTD' },
+  { name: 'first', type: 'Float64', codec: 'ZSTD' },
+  { name: 'first_ts', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'last', type: 'Float64', codec: 'ZSTD' },
+  { name: 'last_ts', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'time_weighted_mean', type: 'Float64', codec: 'ZSTD' },
+  { name: 'increase', type: 'Float64', codec: 'ZSTD' },
+  { name: 'rate', type: 'Float64', codec: 'ZSTD' },
+  { name: 'states', type: 'Map(String, Float64)', codec: 'ZSTD' },
+  { name: 'distinct', type: 'Float64', codec: 'ZSTD' },
+  { name: 'q50', type: 'Float64', codec: 'ZSTD' },
+  { name: 'q90', type: 'Float64', codec: 'ZSTD' },
+  { name: 'q99', type: 'Float64', codec: 'ZSTD' },
+  { name: 'version', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'deleted', type: 'UInt8', codec: 'ZSTD' },
+] as const satisfies readonly ColumnSpec[]
+
+/**
+ * Readings of a series in [from_ts, to_ts] came late: its windows of one label there are computed anew from `samples`.
+ * Which of the lengths count depends on the kind; `aggregates` are the names asked for, with commas between. Arrival is
+ * when it was noticed.
+ */
+export const AMENDMENTS_COLUMNS = [
+  { name: 'stream', type: LOW_CARDINALITY_STRING },
+  { name: 'device', type: LOW_CARDINALITY_STRING },
+  { name: 'metric', type: LOW_CARDINALITY_STRING },
+  { name: 'kind', type: LOW_CARDINALITY_STRING },
+  { name: 'window', type: LOW_CARDINALITY_STRING },
+  { name: 'aggregates', type: LOW_CARDINALITY_STRING },
+  { name: 'width_ms', type: 'UInt64' },
+  { name: 'hop_ms', type: 'UInt64' },
+  { name: 'gap_ms', type: 'UInt64' },
+  { name: 'size', type: 'UInt64' },
+  { name: 'unit', type: LOW_CARDINALITY_STRING },
+  { name: 'zone', type: LOW_CARDINALITY_STRING },
+  { name: 'from_ts', type: DATE_TIME },
+  { name: 'to_ts', type: DATE_TIME },
+  { name: 'version', type: 'UInt64' },
+  { name: 'arrival', type: DATE_TIME },
+] as const satisfies readonly ColumnSpec[]
+
 export const TABLE_COLUMNS = {
   samples: SAMPLES_COLUMNS,
   rollups: ROLLUPS_COLUMNS,
   dead_letters: DEAD_LETTERS_COLUMNS,
   ledger: LEDGER_COLUMNS,
+  windows: WINDOWS_COLUMNS,
+  amendments: AMENDMENTS_COLUMNS,
 } as const satisfies Record<string, readonly ColumnSpec[]>
 
 export type TableName = keyof typeof TABLE_COLUMNS
