@@ -26,7 +26,6 @@ const READ_SIZE_BYTES = 65_536
 const ROWS_MAX = 100_000
 const PACKET_SIZE_BYTES_MAX = 1 << 20
 
-const WIDTHS = ['10s', '1m']
 const WINDOWS = {
   widthsMs: [10_000, 60_000],
   latenessMs: 10_000,
@@ -88,7 +87,7 @@ class OneThread {
   #fields = new PublishFields()
   #route = new MessageRoute()
   #builder = new BlockBuilder(
-    { storeId: new Uint8Array(16), shard: 0, streams: ['telemetry'], widths: WIDTHS },
+    { storeId: new Uint8Array(16), shard: 0, streams: ['telemetry'] },
     this.pipeline,
   )
   #position = 0
@@ -109,7 +108,7 @@ class OneThread {
   }
 
   seal(): void {
-    runSlices(this.#builder.build(this.pipeline, ++this.spent.blockCount))
+    runSlices(this.#builder.build(++this.spent.blockCount))
     this.pipeline.clearRows()
   }
 

@@ -107,7 +107,7 @@ function processInMemory(seconds: Uint8Array[][]): Cost {
       pipeline.tick(START_MS + index * 1000)
       position += views.bytes.length
       if (pipeline.rowCount < ROWS_MAX) continue
-      runSlices(blocks.build(pipeline, ++mark))
+      runSlices(blocks.build(++mark))
       pipeline.clearRows()
     }
   })

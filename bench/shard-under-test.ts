@@ -34,7 +34,6 @@ const SEGMENT_SIZE_BYTES = 64 << 20
 const RING_SIZE_BYTES = 16 << 20
 const RECORD_SIZE_BYTES_MAX = 256
 const OWNER = { storeId: new Uint8Array(16), shard: 0, shardCount: 1 }
-const WIDTHS = ['10s', '1m']
 const WINDOWS = {
   widthsMs: [10_000, 60_000],
   latenessMs: 10_000,
@@ -93,7 +92,7 @@ export function fleetSecond(second: number, pieceSizeBytes: number): Uint8Array[
 
 export function createPipeline(): { pipeline: Pipeline; blocks: BlockBuilder } {
   const pipeline = new Pipeline(WINDOWS)
-  const settings = { storeId: OWNER.storeId, shard: 0, streams: ['telemetry'], widths: WIDTHS }
+  const settings = { storeId: OWNER.storeId, shard: 0, streams: ['telemetry'] }
   return { pipeline, blocks: new BlockBuilder(settings, pipeline) }
 }
 

@@ -7,7 +7,7 @@
  */
 import { assert } from '../base/assert.ts'
 
-const ElementType = { u8: 1, u16: 2, i32: 3, f64: 4 } as const
+const ElementType = { u8: 1, u16: 2, i32: 3, f64: 4, state: 5 } as const
 type ElementType = (typeof ElementType)[keyof typeof ElementType]
 
 const HEADER_SIZE_BYTES = 16
@@ -44,15 +44,29 @@ export class StateWriter {
     this.#section(ElementType.u8, bytesOf(array, count))
   }
 
-  #section(type: ElementType, data: Uint8Array): void {
+  /** A state within this one, which a reader may pass over. */
+  state(of: Stateful): void {
+    const inner = new StateWriter()
+    of.save(inner)
+    this.#header(ElementType.state, inner.sizeBytes)
+    this.parts.push(...inner.parts)
+    this.sizeBytes += inner.sizeBytes
+  }
+
+  #header(type: ElementType, sizeBytes: number): void {
     const header = new ArrayBuffer(HEADER_SIZE_BYTES)
     new Uint32Array(header)[0] = type
-    new Float64Array(header)[1] = data.length
+    new Float64Array(header)[1] = sizeBytes
     this.parts.push(new Uint8Array(header))
+    this.sizeBytes += HEADER_SIZE_BYTES
+  }
+
+  #section(type: ElementType, data: Uint8Array): void {
+    this.#header(type, data.length)
     if (data.length > 0) this.parts.push(data) // zlib takes no bytes at all for the beginning of a new checksum
     const padding = -data.length & 7
     if (padding > 0) this.parts.push(PADDING.subarray(0, padding))
-    this.sizeBytes += HEADER_SIZE_BYTES + data.length + padding
+    this.sizeBytes += data.length + padding
   }
 }
 
@@ -93,7 +107,19 @@ export class StateReader {
     return new Uint8Array(this.#section(ElementType.u8))
   }
 
+  /** What `StateWriter.state` wrote; its bytes are shared. */
+  state(): StateReader {
+    return new StateReader(this.#take(ElementType.state))
+  }
+
   #section(type: ElementType): ArrayBuffer {
+    const bytes = this.#take(type)
+    const copy = new ArrayBuffer(bytes.length)
+    new Uint8Array(copy).set(bytes)
+    return copy
+  }
+
+  #take(type: ElementType): Uint8Array {
     const { buffer, byteOffset, length } = this.#bytes
     assert(this.#offset + HEADER_SIZE_BYTES <= length, 'state ends early')
     const at = byteOffset + this.#offset
@@ -102,9 +128,7 @@ export class StateReader {
     assert(new Uint32Array(buffer, at, 1)[0] === type, 'state has another type here')
     assert(sizeBytes >= 0 && start + sizeBytes <= length, 'state ends early')
     this.#offset = start + sizeBytes + (-sizeBytes & 7)
-    const copy = new ArrayBuffer(sizeBytes)
-    new Uint8Array(copy).set(this.#bytes.subarray(start, start + sizeBytes))
-    return copy
+    return this.#bytes.subarray(start, start + sizeBytes)
   }
 }
 

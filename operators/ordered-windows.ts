@@ -72,6 +72,9 @@ export class OrderedWindows implements Stateful {
   #skippedCount = 0
   #sweepNext = 1
   #flushNext = 1
+  /** Nothing waits for time to pass; and whether the sweep that is under way has found nothing else so far. Not saved. */
+  #isQuiet = false
+  #isSweepQuiet = false
   /** Per operator: engine time of its next early round, and the slot that the round has come to (0 outside of one). */
   readonly #earlyAtMs: Float64Array
   readonly #earlyNext: Int32Array
@@ -117,10 +120,16 @@ export class OrderedWindows implements Stateful {
     const rowsMax = this.rows.count + this.amendments.count + TICK_ROWS_MAX
     let left = Math.min(this.#slots.slotMax, SWEEP_SLOTS_MAX)
     for (; left > 0 && this.rows.count + this.amendments.count < rowsMax; left--) {
-      const slot = this.#sweepNext > this.#slots.slotMax ? 1 : this.#sweepNext
-      this.#sweepNext = slot + 1
-      if (this.#slots.seriesOf[slot] >= 0) this.#sweep(slot, engineMs)
+      if (this.#sweepNext > this.#slots.slotMax) this.#beginSweep()
+      const slot = this.#sweepNext++
+      if (this.#slots.seriesOf[slot] >= 0 && !this.#sweep(slot, engineMs)) this.#isSweepQuiet = false
     }
+    if (this.#slots.slotMax === 0) this.#isQuiet = true
+  }
+
+  /** Whether no reading is held and no open window waits to be shown: ticks would change nothing but what is forgotten. */
+  get isQuiet(): boolean {
+    return this.#isQuiet
   }
 
   /** The engine was down that long before the next call: nobody was idle in it. */
@@ -141,6 +150,7 @@ export class OrderedWindows implements Stateful {
     }
     assert(this.#buffer.heldCount === 0, 'a reading stayed held through a flush')
     this.#isFresh = false
+    this.#isQuiet = true
     this.#gapMs = 0
     this.#sweepNext = 1
     this.#flushNext = 1
@@ -217,6 +227,8 @@ export class OrderedWindows implements Stateful {
   // hot: per message
   #add(series: number, ts: number, key: number, x: number, arrivalMs: number): void {
     const slots = this.#slots
+    this.#isQuiet = false
+    this.#isSweepQuiet = false
     let slot = slots.find(series)
     if (slot <= 0) slot = this.#admit(series, arrivalMs)
     this.#buffer.makeRoom(slot)
@@ -274,17 +286,26 @@ export class OrderedWindows implements Stateful {
     this.#earlyNext[index] = slot > this.#slots.slotMax ? 0 : slot
   }
 
-  #sweep(slot: number, engineMs: number): void {
+  #beginSweep(): void {
+    this.#sweepNext = 1
+    this.#isQuiet = this.#isSweepQuiet
+    this.#isSweepQuiet = true
+  }
+
+  /** Whether the slot was quiet already. */
+  #sweep(slot: number, engineMs: number): boolean {
     const { fields, ints } = this.#slots
     const silentMs = engineMs - fields[slot * SLOT_STRIDE + SlotField.seenMs]
     const { idleTimeoutMs, forgetMs } = this.#settings
-    if (silentMs < idleTimeoutMs) return
     const at = slot * SLOT_INT_STRIDE
     const isQuiet = (ints[at + SlotInt.sizeLog2] & QUIET) !== 0 && ints[at + SlotInt.count] === 0
+    if (silentMs < idleTimeoutMs) return isQuiet
     if (!isQuiet) this.#settleIdle(slot)
-    if (silentMs < forgetMs) return
-    for (const operator of this.#operators) operator.release(slot)
-    this.#slots.give(slot)
+    if (silentMs >= forgetMs) {
+      for (const operator of this.#operators) operator.release(slot)
+      this.#slots.give(slot)
+    }
+    return isQuiet
   }
 
   /** Hands on what the slot holds and shows its open windows; they stay open. */

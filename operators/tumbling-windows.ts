@@ -195,6 +195,13 @@ export class TumblingWindows implements Stateful {
     return this.#families[0].lateCount
   }
 
+  /** Of the rows in `closed`, what they have besides: about as it will be stored, uncompressed. */
+  get rowsExtraSizeBytes(): number {
+    let sizeBytes = 0
+    for (const pool of this.#extras.pools) sizeBytes += pool.rowsSizeBytes
+    return sizeBytes
+  }
+
   get stats(): WindowStats {
     const [narrowest] = this.#families
     return {

@@ -4,7 +4,7 @@
  */
 import { RecordKind, type RecordViews } from '../../codecs/journal/record.ts'
 import type { LimitsConfig, WindowConfig } from '../config.ts'
-import { durationMs } from '../config-value.ts'
+import type { OperatorSet } from '../shard/operator-set.ts'
 import { Pipeline, type PipelineStream } from '../shard/pipeline.ts'
 import { RoutedRecords } from './routed-records.ts'
 import type { Pane, SideRow } from './row-comparison.ts'
@@ -22,14 +22,11 @@ export class DryRunSide {
   #pipeline: Pipeline
   #records: RoutedRecords
   #streams: string[]
-  #windows: readonly string[]
 
   constructor({ streams, windows, metricsPerDeviceMax, inFlightMax }: SideSettings) {
-    const widthsMs = windows.widths.map(durationMs)
-    this.#pipeline = new Pipeline({ ...windows, widthsMs, inFlightMax, metricsPerDeviceMax, streams })
+    this.#pipeline = new Pipeline({ ...windows, inFlightMax, metricsPerDeviceMax, streams })
     this.#records = new RoutedRecords(streams.map(({ stream }) => stream))
     this.#streams = streams.map(({ stream }) => stream.name)
-    this.#windows = windows.widths
   }
 
   /** Takes the record at `offset`, which stands at `position` in the journal; returns whether it is a message. */
@@ -73,7 +70,12 @@ export class DryRunSide {
   }
 
   #rollups(): SideRow[] {
-    const { closed } = this.#pipeline.windows
+    return this.#pipeline.sets.flatMap((set) => this.#rollupsOf(set))
+  }
+
+  #rollupsOf({ merging, plan }: OperatorSet): SideRow[] {
+    if (merging === null) return []
+    const { closed } = merging
     return Array.from({ length: closed.count }, (_, row) => {
       const { stream, name } = this.#series(closed.series[row])
       const { n, sum, min, max, first, firstTsMs, last, lastTsMs } = closed
@@ -86,7 +88,7 @@ export class DryRunSide {
         first: [firstTsMs[row], first[row]],
         last: [lastTsMs[row], last[row]],
       }
-      return { table: 'rollups', stream, window: this.#windows[closed.window[row]], key, pane }
+      return { table: 'rollups', stream, window: plan.merging[closed.window[row]].label, key, pane }
     })
   }
 

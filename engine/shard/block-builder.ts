@@ -6,26 +6,20 @@
 import { BlockWriter } from '../../codecs/native/block-writer.ts'
 import type { BatchPart, SealedBatch } from '../sink/sealed-batch.ts'
 import {
-  type ColumnSpec,
   columnNames,
   DEAD_LETTERS_COLUMNS,
   LEDGER_COLUMNS,
-  ROLLUPS_COLUMNS,
   SAMPLES_COLUMNS,
-  TABLE_COLUMNS,
   type TableName,
 } from '../store/columns.ts'
+import { cut, orderOf, pieces, type Range, whole } from './block-ranges.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Ledger } from './ledger.ts'
 import type { Pipeline } from './pipeline.ts'
+import { RollupBlocks } from './rollup-blocks.ts'
 import { RowOrder } from './row-order.ts'
 import { rowSlices, runSlices, type Slices } from './slices.ts'
-
-/** More than the milliseconds of four centuries, and far below 2^53 for 256 widths. */
-const START_SPAN_MS = 2 ** 44
-
-/** Of one block: well within what the store takes in one insert. */
-const BLOCK_ROWS_MAX = 1_000_000
+import { AmendmentBlocks, WindowBlocks } from './window-blocks.ts'
 
 /** Months that one insert may touch: ClickHouse refuses more than 100 partitions. */
 const PARTITIONS_MAX = 90
@@ -36,22 +30,21 @@ const ROWS_AT_ONCE_MAX = 8192
 
 /** Of a row in a block, in bytes, texts and dictionaries left out: the memory to begin with. */
 const SAMPLE_SIZE_BYTES = 31
-const ROLLUP_SIZE_BYTES = 80
 const TEXT_HEAD_SIZE_BYTES_MAX = 5
-const DICTIONARY_ENTRY_SIZE_BYTES = 32
-
-/** Places in the order of the rows. */
-interface Range {
-  start: number
-  end: number
-}
 
 export interface BlockSettings {
   storeId: Uint8Array
   shard: number
   streams: readonly string[]
-  /** The windows' widths as the column `window` names them. */
-  widths: readonly string[]
+}
+
+/** What makes the blocks of one table out of one source of rows. */
+interface BlockSource {
+  readonly table: TableName
+  readonly columns: readonly string[]
+  readonly rowCount: number
+  sort(): Slices<Range[]>
+  write(range: Range, mark: number): Slices
 }
 
 export class BlockBuilder {
@@ -60,72 +53,100 @@ export class BlockBuilder {
   #writer = new BlockWriter()
   #order: RowOrder
   #streams: Uint8Array[]
-  #widths: Uint8Array[]
-  #widthRank: Int32Array
-  #paneKey = new Float64Array(1024)
   #tokenPrefix: string
 
   constructor(settings: BlockSettings, pipeline: Pipeline) {
     this.#settings = settings
     this.#pipeline = pipeline
     this.#streams = settings.streams.map(utf8)
-    this.#widths = settings.widths.map(utf8)
-    const sorted = [...settings.widths].sort()
-    this.#widthRank = Int32Array.from(settings.widths, (width) => sorted.indexOf(width))
     this.#order = new RowOrder(pipeline.devices, pipeline.series, pipeline.metrics, settings.streams)
     this.#tokenPrefix = Buffer.from(settings.storeId).toString('hex')
   }
 
   /** The pipeline's rows as the batch of `mark`, with the last slice; the pipeline is left as it is. */
-  *build(pipeline: Pipeline, mark: number): Slices<SealedBatch> {
-    const slices = this.#build(pipeline, mark)
-    return pipeline.rowCount > ROWS_AT_ONCE_MAX ? yield* slices : runSlices(slices)
+  *build(mark: number): Slices<SealedBatch> {
+    const slices = this.#build(mark)
+    return this.#pipeline.rowCount > ROWS_AT_ONCE_MAX ? yield* slices : runSlices(slices)
   }
 
-  *#build(pipeline: Pipeline, mark: number): Slices<SealedBatch> {
-    const { readings, windows, deadLetters, ledger } = pipeline
+  *#build(mark: number): Slices<SealedBatch> {
     const parts: BatchPart[] = []
-    if (readings.count > 0) {
-      const ranges = yield* this.#sortSamples()
-      parts.push(...(yield* this.#parts('samples', mark, ranges, (range) => this.#samples(range))))
+    for (const source of this.#sources()) {
+      if (source.rowCount > 0) parts.push(...(yield* this.#parts(source, mark)))
     }
-    if (windows.closed.count > 0) {
-      const ranges = yield* this.#sortRollups()
-      parts.push(...(yield* this.#parts('rollups', mark, ranges, (range) => this.#rollups(range))))
-    }
-    if (deadLetters.count > 0) {
-      const ranges = [whole(deadLetters.count)]
-      parts.push(...(yield* this.#parts('dead_letters', mark, ranges, () => this.#deadLetters(deadLetters))))
-    }
-    if (ledger.count > 0) {
-      const ranges = [whole(ledger.count)]
-      parts.push(...(yield* this.#parts('ledger', mark, ranges, () => this.#ledger(ledger, mark))))
-    }
+    this.#name(parts, mark)
     const sizeBytes = parts.reduce((sum, part) => sum + part.block.length, 0)
-    return { mark, parts, rowCount: pipeline.rowCount, sizeBytes }
+    return { mark, parts, rowCount: this.#pipeline.rowCount, sizeBytes }
+  }
+
+  /** In the order in which they are sent: amendments read the samples, and stand above the windows, of their batch. */
+  #sources(): BlockSource[] {
+    const { readings, deadLetters, ledger } = this.#pipeline
+    return [
+      {
+        table: 'samples',
+        columns: columnNames(SAMPLES_COLUMNS),
+        rowCount: readings.count,
+        sort: () => this.#sortSamples(),
+        write: (range) => this.#samples(range),
+      },
+      ...this.#setSources(),
+      {
+        table: 'dead_letters',
+        columns: columnNames(DEAD_LETTERS_COLUMNS),
+        rowCount: deadLetters.count,
+        sort: () => unsorted(deadLetters.count),
+        write: () => this.#deadLetters(deadLetters),
+      },
+      {
+        table: 'ledger',
+        columns: columnNames(LEDGER_COLUMNS),
+        rowCount: ledger.count,
+        sort: () => unsorted(ledger.count),
+        write: (_, mark) => this.#ledger(ledger, mark),
+      },
+    ]
+  }
+
+  #setSources(): BlockSource[] {
+    const order = this.#order
+    const writer = this.#writer
+    const sources: BlockSource[] = []
+    for (const { merging, plan } of this.#pipeline.sets) {
+      if (merging === null) continue
+      const blocks = new RollupBlocks(merging, plan.merging, order, writer)
+      sources.push(sourceOf('rollups', blocks))
+    }
+    for (const { ordered, plan } of this.#pipeline.sets) {
+      if (ordered === null) continue
+      const amendments = new AmendmentBlocks(ordered, plan.ordered, order, writer, this.#pipeline.timeMs)
+      sources.push(sourceOf('windows', new WindowBlocks(ordered, plan.ordered, order, writer)))
+      sources.push(sourceOf('amendments', amendments))
+    }
+    return sources
   }
 
   /** A part for each range of the ordered rows. Their order decides where one ends, and that is the same in a replay. */
-  *#parts(
-    table: TableName,
-    mark: number,
-    ranges: Range[],
-    write: (range: Range) => Slices,
-  ): Slices<BatchPart[]> {
-    const columns = columnNames(TABLE_COLUMNS[table])
-    const token = `${this.#tokenPrefix}/${table}/${this.#settings.shard}/${mark}`
+  *#parts(source: BlockSource, mark: number): Slices<BatchPart[]> {
+    const { table, columns } = source
+    const ranges = yield* source.sort()
     const parts: BatchPart[] = []
-    for (const [piece, range] of ranges.entries()) {
-      yield* write(range)
-      parts.push({
-        table,
-        columns,
-        block: this.#writer.take(),
-        token: ranges.length === 1 ? token : `${token}/${piece}`,
-        rowCount: range.end - range.start,
-      })
+    for (const range of ranges) {
+      yield* source.write(range, mark)
+      const block = this.#writer.take()
+      parts.push({ table, columns, block, token: '', rowCount: range.end - range.start })
     }
     return parts
+  }
+
+  /** Gives the parts their tokens. */
+  #name(parts: readonly BatchPart[], mark: number): void {
+    const ofTable = Map.groupBy(parts, ({ table }) => table)
+    for (const [table, pieces] of ofTable) {
+      const token = `${this.#tokenPrefix}/${table}/${this.#settings.shard}/${mark}`
+      for (const [piece, part] of pieces.entries())
+        part.token = pieces.length === 1 ? token : `${token}/${piece}`
+    }
   }
 
   *#sortSamples(): Slices<Range[]> {
@@ -140,7 +161,7 @@ export class BlockBuilder {
       if (tsMs[row] > maxMs) maxMs = tsMs[row]
     }
     yield
-    if (maxMs - minMs < PARTITIONS_MAX * SHORTEST_MONTH_MS) return cut(count)
+    if (maxMs - minMs < PARTITIONS_MAX * SHORTEST_MONTH_MS) return cut(count, SAMPLE_SIZE_BYTES)
     const months = new Int32Array(count)
     yield* rowSlices(count, (start, end) => {
       for (let row = start; row < end; row++) months[row] = monthOf(tsMs[row])
@@ -149,30 +170,15 @@ export class BlockBuilder {
     return cutByMonth(months, this.#order.order, count)
   }
 
-  *#sortRollups(): Slices<Range[]> {
-    const panes = this.#pipeline.windows.closed
-    if (this.#paneKey.length < panes.count) this.#paneKey = new Float64Array(panes.count * 2)
-    const key = this.#paneKey
-    const rank = this.#widthRank
-    yield* rowSlices(panes.count, (start, end) => {
-      for (let row = start; row < end; row++) {
-        key[row] = rank[panes.window[row]] * START_SPAN_MS + panes.startMs[row]
-      }
-    })
-    yield* this.#order.sort(panes.series, panes.count)
-    yield* this.#order.sortRuns(key)
-    return cut(panes.count)
-  }
-
   *#samples(range: Range): Slices {
     const { readings, arrivalMs } = this.#pipeline
     const { tsMs, value, text, textStart, textSize, textSizeBytes } = readings
     const writer = this.#writer
-    const order = this.#order.order.subarray(range.start, range.end)
+    const order = orderOf(this.#order, range)
     const textBytes = textSizeBytes > 0 ? textSizeBytes + order.length * TEXT_HEAD_SIZE_BYTES_MAX : 0
-    const sizeBytes = order.length * SAMPLE_SIZE_BYTES + this.#dictionarySizeBytes + textBytes
+    const sizeBytes = order.length * SAMPLE_SIZE_BYTES + this.#order.dictionarySizeBytes + textBytes
     writer.begin(SAMPLES_COLUMNS.length, order.length, sizeBytes)
-    yield* this.#writeSeriesColumns(range)
+    yield* this.#order.writeColumns(writer, range)
     const [, , , tsColumn, valueColumn, textColumn, arrivalColumn] = SAMPLES_COLUMNS
     writer.beginColumn(tsColumn.name, tsColumn.type)
     yield* pieces(order, (rows) => writer.addDateTimes(tsMs, rows))
@@ -182,43 +188,6 @@ export class BlockBuilder {
     yield* pieces(order, (rows) => writer.addStrings(text, textStart, textSize, rows))
     writer.beginColumn(arrivalColumn.name, arrivalColumn.type)
     yield* pieces(order, (rows) => writer.addDateTimes(arrivalMs, rows))
-  }
-
-  *#rollups(range: Range): Slices {
-    const panes = this.#pipeline.windows.closed
-    const writer = this.#writer
-    const order = this.#order.order.subarray(range.start, range.end)
-    const [, , , window, start, count, sum, min, max, first, last] = ROLLUPS_COLUMNS
-    writer.begin(
-      ROLLUPS_COLUMNS.length,
-      order.length,
-      order.length * ROLLUP_SIZE_BYTES + this.#dictionarySizeBytes,
-    )
-    yield* this.#writeSeriesColumns(range)
-    writer.lowCardinality(window.name, this.#widths, panes.window, order)
-    yield
-    writer.beginColumn(start.name, start.type)
-    yield* pieces(order, (rows) => writer.addDateTimes(panes.startMs, rows))
-    writer.beginColumn(count.name, count.type)
-    yield* pieces(order, (rows) => writer.addUint64(panes.n, rows))
-    const numbers: [ColumnSpec, Float64Array][] = [
-      [sum, panes.sum],
-      [min, panes.min],
-      [max, panes.max],
-    ]
-    for (const [{ name, type }, values] of numbers) {
-      writer.beginColumn(name, type)
-      yield* pieces(order, (rows) => writer.addFloat64(values, rows))
-    }
-    const ends: [ColumnSpec, Float64Array, Float64Array][] = [
-      [first, panes.firstTsMs, panes.first],
-      [last, panes.lastTsMs, panes.last],
-    ]
-    for (const [{ name, type }, tsMs, values] of ends) {
-      writer.beginColumn(name, type, 2) // a tuple: one element after the other
-      yield* pieces(order, (rows) => writer.addDateTimes(tsMs, rows))
-      yield* pieces(order, (rows) => writer.addFloat64(values, rows))
-    }
   }
 
   *#deadLetters(letters: DeadLetters): Slices {
@@ -261,38 +230,21 @@ export class BlockBuilder {
     for (const [index, { name, type }] of columns.entries()) writer.uint64(name, figures[index], null, type)
     yield
   }
+}
 
-  *#writeSeriesColumns({ start, end }: Range): Slices {
-    const { streamIndices, deviceIndices, metricIndices, deviceDictionary, metricDictionary } = this.#order
-    this.#writer.lowCardinality('stream', this.#streams, streamIndices.subarray(start, end), null)
-    yield
-    this.#writer.lowCardinality('device', deviceDictionary, deviceIndices.subarray(start, end), null)
-    yield
-    this.#writer.lowCardinality('metric', metricDictionary, metricIndices.subarray(start, end), null)
-    yield
-  }
-
-  get #dictionarySizeBytes(): number {
-    const { deviceDictionary, metricDictionary } = this.#order
-    return (deviceDictionary.length + metricDictionary.length) * DICTIONARY_ENTRY_SIZE_BYTES
+function sourceOf(table: TableName, blocks: Omit<BlockSource, 'table'>): BlockSource {
+  return {
+    table,
+    columns: blocks.columns,
+    rowCount: blocks.rowCount,
+    sort: () => blocks.sort(),
+    write: (range, mark) => blocks.write(range, mark),
   }
 }
 
-/** Calls `add` with one part of the order after the other. */
-function pieces(order: Int32Array, add: (rows: Int32Array) => void): Slices {
-  return rowSlices(order.length, (start, end) => add(order.subarray(start, end)))
-}
-
-function whole(count: number): Range {
-  return { start: 0, end: count }
-}
-
-/** Ranges of a bounded size: a flush of all windows has very many rows. */
-function cut(count: number): Range[] {
-  return Array.from({ length: Math.ceil(count / BLOCK_ROWS_MAX) }, (_, piece) => ({
-    start: piece * BLOCK_ROWS_MAX,
-    end: Math.min(count, (piece + 1) * BLOCK_ROWS_MAX),
-  }))
+// biome-ignore lint/correctness/useYield: rows that keep their order take no time
+function* unsorted(count: number): Slices<Range[]> {
+  return [whole(count)]
 }
 
 /** Ranges of at most PARTITIONS_MAX months each; the rows are ordered by month. */

@@ -43,7 +43,7 @@ export interface FollowerParts {
   snapshots: Snapshots
   pipeline: Pipeline
   /** Makes the pipeline's rows, which must stay as they are meanwhile, into the blocks of a batch. */
-  blocks: { build(pipeline: Pipeline, mark: number): Slices<SealedBatch> }
+  blocks: { build(mark: number): Slices<SealedBatch> }
   batch: BatchConfig
   sink: Sink
   note: ProgressNote
@@ -113,17 +113,13 @@ export class JournalFollower {
   /** Everything taken is in ClickHouse, windows included, and the journal knows it. */
   get isDrained(): boolean {
     const { pipeline, snapshots } = this.#parts
-    const isEmpty = pipeline.rowCount === 0 && pipeline.windows.stats.openPanes === 0
+    const isEmpty = pipeline.rowCount === 0 && !pipeline.isOpen
     return this.#isLive && isEmpty && this.batches.isEmpty && !snapshots.isBusy // `finish` wants to write one
   }
 
   /** Whether time has to be written down though nothing else is: windows wait for it. */
   isTickDue(appendedMs: number, nowMs: number): boolean {
-    return (
-      this.#isLive &&
-      nowMs >= appendedMs + TICK_INTERVAL_MS &&
-      this.#parts.pipeline.windows.stats.openPanes > 0
-    )
+    return this.#isLive && nowMs >= appendedMs + TICK_INTERVAL_MS && this.#parts.pipeline.isOpen
   }
 
   /** The control records that are to be appended with the next batch. Valid until the next call. */
@@ -295,7 +291,7 @@ export class JournalFollower {
 
   #sealIfDue(nowMs: number, isDraining: boolean): void {
     const { pipeline, batch } = this.#parts
-    if (isDraining && (pipeline.windows.stats.openPanes > 0 || pipeline.rowCount > 0)) {
+    if (isDraining && (pipeline.isOpen || pipeline.rowCount > 0)) {
       this.#seal(true)
       this.#parts.wake()
       return
@@ -336,8 +332,7 @@ export class JournalFollower {
 
   /** Makes the rows into the batch of a mark; from here on processing, not journalling, stands still until `seal`. */
   #build(mark: number, seal: (batch: SealedBatch) => void): void {
-    const { blocks, pipeline } = this.#parts
-    this.#sealing = { slices: blocks.build(pipeline, mark), seal }
+    this.#sealing = { slices: this.#parts.blocks.build(mark), seal }
     this.#buildSlice(this.#sealing)
   }
 

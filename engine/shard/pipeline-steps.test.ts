@@ -1,6 +1,8 @@
 /** What a stream's config makes of messages: rows, dead letters and books, against what the config says in plain words. */
+
 import { describe, expect, test } from 'vitest'
 import { Prng } from '../../base/prng.ts'
+import { PaneRows } from '../../operators/pane-rows.ts'
 import {
   derive,
   filter,
@@ -339,10 +341,12 @@ describe('quarantine', () => {
 describe('branches', () => {
   const windowed = (pipeline: ReturnType<typeof pipelineOf>) => {
     pipeline.flush()
-    const { closed } = pipeline.windows
-    return Array.from({ length: closed.count }, (_, row) => {
-      const { metric } = { metric: pipeline.series.metric[closed.series[row]] }
-      return `${pipeline.metrics.text(metric)} ${closed.n[row]} ${closed.sum[row]}`
+    return pipeline.sets.flatMap(({ merging }) => {
+      const closed = merging?.closed ?? new PaneRows()
+      return Array.from({ length: closed.count }, (_, row) => {
+        const metric = pipeline.series.metric[closed.series[row]]
+        return `${pipeline.metrics.text(metric)} ${closed.n[row]} ${closed.sum[row]}`
+      })
     })
   }
   const windows = { widths: ['1m'] }

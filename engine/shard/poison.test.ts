@@ -58,7 +58,7 @@ test('a message that ends the engine again and again is skipped and becomes a de
       pipeline,
       blocks: {
         // biome-ignore lint/correctness/useYield: one slice
-        *build(_, mark) {
+        *build(mark) {
           const { readings, deadLetters } = pipeline
           for (let row = 0; row < readings.count; row++)
             stored.push(pipeline.metrics.text(readings.metric[row]))

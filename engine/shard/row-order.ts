@@ -6,7 +6,9 @@
  * A counting sort by series: only the devices that a batch touches are ordered, by a rank that is brought up to date
  * when new devices have come. Rows of one series keep their order.
  */
+
 import type { MetricNames } from '../../codecs/metric-names.ts'
+import type { BlockWriter } from '../../codecs/native/block-writer.ts'
 import type { DeviceTable } from './device-table.ts'
 import type { SeriesTable } from './series-table.ts'
 import { rowSlices, type Slices, sortSlices } from './slices.ts'
@@ -18,6 +20,8 @@ const PLACED_COUNT_MAX = 16_384
 const SCANNED_COUNT_MAX = 65_536
 /** What sorting a row costs more than a look at it. */
 const SORT_WORK = 32
+
+const DICTIONARY_ENTRY_SIZE_BYTES = 32
 
 export class RowOrder {
   /** Row number by place; the first `count` are valid after `sort`. */
@@ -34,6 +38,7 @@ export class RowOrder {
   #devices: DeviceTable
   #series: SeriesTable
   #metrics: MetricNames
+  #streams: Uint8Array[]
   #streamRank: Int32Array
   #deviceByRank: Int32Array = new Int32Array(0)
   #rankOfDevice: Int32Array = new Int32Array(0)
@@ -50,7 +55,23 @@ export class RowOrder {
     this.#devices = devices
     this.#series = series
     this.#metrics = metrics
-    this.#streamRank = ranksOf(streams.map((name) => new TextEncoder().encode(name)))
+    this.#streams = streams.map((name) => new TextEncoder().encode(name))
+    this.#streamRank = ranksOf(this.#streams)
+  }
+
+  /** Of the dictionaries of devices and metrics, about. */
+  get dictionarySizeBytes(): number {
+    return (this.deviceDictionary.length + this.metricDictionary.length) * DICTIONARY_ENTRY_SIZE_BYTES
+  }
+
+  /** The first three columns of most tables, for a range of places. */
+  *writeColumns(writer: BlockWriter, { start, end }: { start: number; end: number }): Slices {
+    writer.lowCardinality('stream', this.#streams, this.streamIndices.subarray(start, end), null)
+    yield
+    writer.lowCardinality('device', this.deviceDictionary, this.deviceIndices.subarray(start, end), null)
+    yield
+    writer.lowCardinality('metric', this.metricDictionary, this.metricIndices.subarray(start, end), null)
+    yield
   }
 
   /** Orders `count` rows whose series are given. */

@@ -6,7 +6,6 @@ import { systemClock } from '../../base/clock.ts'
 import { Prng } from '../../base/prng.ts'
 import type { BatchConfig, StreamConfig, WindowConfig } from '../config.ts'
 import type { ConfigLayout } from '../config-layout.ts'
-import { durationMs } from '../config-value.ts'
 import { EngineError } from '../engine-error.ts'
 import { NodeDisk } from '../journal/disk.ts'
 import { Journal } from '../journal/journal.ts'
@@ -121,10 +120,8 @@ function openShard(
   const rings = setup.rings.map((memory) => new RingConsumer(memory))
   const target = connectStore(setup.store)
   const { windows } = setup
-  const widthsMs = windows.widths.map(durationMs)
   const pipeline = new Pipeline({
     ...windows,
-    widthsMs,
     inFlightMax: setup.inFlightMax,
     metricsPerDeviceMax: setup.layout?.metricsPerDeviceMax,
     streams,
@@ -145,7 +142,6 @@ function openShard(
         storeId: setup.storeId,
         shard: setup.index,
         streams: setup.streams.map((stream) => stream.name),
-        widths: windows.widths,
       },
       pipeline,
     ),
@@ -180,7 +176,6 @@ function openShard(
   }
 
   const status = (): ShardStatus => {
-    const stats = pipeline.windows.stats
     return {
       messages: pipeline.messageCount,
       readings: pipeline.readingCount,
@@ -189,8 +184,8 @@ function openShard(
       rowsStored: shard.follower.batches.rowsStored,
       devices: pipeline.devices.count,
       series: pipeline.series.count,
-      windowsOpen: stats.openPanes,
-      readingsLate: stats.late,
+      windowsOpen: pipeline.openWindowCount,
+      readingsLate: pipeline.lateCount,
       readingsAhead: pipeline.quarantinedCount,
       backlogSizeBytes: shard.follower.backlogSizeBytes,
       journalSizeBytes: journal.sizeBytes,

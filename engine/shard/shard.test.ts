@@ -62,7 +62,7 @@ class Life {
       gatewayBells: [new Doorbell(Doorbell.memory())],
       journal: this.journal,
       pipeline,
-      blocks: new BlockBuilder({ ...OWNER, streams: ['s'], widths: ['10s'] }, pipeline),
+      blocks: new BlockBuilder({ ...OWNER, streams: ['s'] }, pipeline),
       batch: { rowsMax: 1000, sizeBytesMax: 1 << 20, ageMsMax: 1000 },
       snapshotIntervalBytes,
       sink: { target: store, prng: new Prng(1), clock },

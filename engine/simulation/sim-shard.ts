@@ -49,8 +49,7 @@ export class SimShard extends SimThread {
     const widthsMs = WIDTHS.map(({ ms }) => ms)
     const pipeline = new Pipeline({ ...WINDOWS, widthsMs, inFlightMax: receiveMaximum })
     const streams = STREAMS.map(({ name }) => name)
-    const widths = WIDTHS.map(({ name }) => name)
-    const builder = new BlockBuilder({ storeId: owner.storeId, shard: index, streams, widths }, pipeline)
+    const builder = new BlockBuilder({ storeId: owner.storeId, shard: index, streams }, pipeline)
     this.#journal = new Journal(disk, { ...owner, segmentSizeBytes, sizeBytesMax: journalSizeBytesMax })
     this.shard = new Shard({
       disk,
@@ -60,10 +59,10 @@ export class SimShard extends SimThread {
       journal: this.#journal,
       pipeline,
       blocks: {
-        build: (from, mark) => {
-          trace.note('shard', index, 'seals', mark, 'of', from.rowCount, 'rows')
-          this.#onSealed(from.rowCount)
-          return builder.build(from, mark)
+        build: (mark) => {
+          trace.note('shard', index, 'seals', mark, 'of', pipeline.rowCount, 'rows')
+          this.#onSealed(pipeline.rowCount)
+          return builder.build(mark)
         },
       },
       batch,

@@ -1,4 +1,8 @@
 /** Which operators' branches each reading is for. Owned by the shard's thread. */
+import type { ReadingColumns } from '../../codecs/columns.ts'
+
+/** Of operators that take every reading, whatever its bits. */
+export const EVERY_BRANCH = -1
 
 /** For each row of the readings, a bit for each of its stream's branches that takes it; of streams whose branches take all, unset. */
 export class RowBranches {
@@ -12,36 +16,48 @@ export class RowBranches {
   }
 }
 
-/** The readings that any branch takes, side by side, as windows want them. */
+/** The readings that some operators see, side by side, in the columns that operators ask for. */
 export class FedRows {
+  count = 0
+  /** The shard's numbers. */
   series = new Int32Array(256)
   tsMs = new Float64Array(256)
   value = new Float64Array(256)
+  textStart = new Int32Array(256)
+  textSize = new Int32Array(256)
+  text: Uint8Array = new Uint8Array(0)
 
-  /** Takes those of the rows [start, end) whose bits are not 0; returns how many. */
+  /** Takes those of the rows [start, end) that have a bit of `branches`, in place of what was there. */
   // hot: per batch of a stream with branches
   take(
+    branches: number,
     bits: Int32Array,
     series: Int32Array,
-    tsMs: Float64Array,
-    value: Float64Array,
+    readings: ReadingColumns,
     start: number,
     end: number,
-  ): number {
-    if (end - start > this.series.length) {
-      const capacity = (end - start) * 2
-      this.series = new Int32Array(capacity)
-      this.tsMs = new Float64Array(capacity)
-      this.value = new Float64Array(capacity)
-    }
+  ): void {
+    const { tsMs, value, textStart, textSize } = readings
+    if (end - start > this.series.length) this.#grow((end - start) * 2)
+    this.text = readings.text
     let count = 0
     for (let row = start; row < end; row++) {
-      if (bits[row] === 0) continue
+      if (branches !== EVERY_BRANCH && (bits[row] & branches) === 0) continue
       this.series[count] = series[row]
       this.tsMs[count] = tsMs[row]
       this.value[count] = value[row]
+      this.textStart[count] = textStart[row]
+      this.textSize[count] = textSize[row]
       count++
     }
-    return count
+    this.count = count
+  }
+
+  #grow(capacity: number): void {
+    this.series = new Int32Array(capacity)
+    this.tsMs = new Float64Array(capacity)
+    this.value = new Float64Array(capacity)
+    this.textStart = new Int32Array(capacity)
+    this.textSize = new Int32Array(capacity)
   }
 }
