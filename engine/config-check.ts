@@ -5,12 +5,13 @@
 
 import { durationLabel } from '../operators/window-spec.ts'
 import { DEFAULT_CONFIG, type MillraceConfig, type WindowConfig } from './config.ts'
-import { checkStreams } from './config-streams.ts'
+import { type CheckedStream, checkStreams } from './config-streams.ts'
 import { ConfigError, checkList, checkObject, checkWhole, durationMs } from './config-value.ts'
 
 const DAY_MS = 86_400_000
 const WIDTH_MS_MAX = 366 * DAY_MS
 const WIDTH_COUNT_MAX = 32
+const UNITS_SIZE_BYTES_MAX = 200_000
 
 /** What the numbers may be, both bounds included. The longest times are a week, which devices may be offline. */
 export const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
@@ -37,6 +38,7 @@ export function checkConfig(given: unknown): MillraceConfig {
   const fields = checkObject('', given, Object.keys(DEFAULT_CONFIG))
   const windows = checkWindows(fields.windows)
   const checked = checkStreams(fields.streams ?? DEFAULT_CONFIG.streams, windows.widths)
+  checkUnitsSize(checked)
   const limits = checkNumbers('limits', DEFAULT_CONFIG.limits, fields.limits)
   const { ringSizeBytes, packetSizeBytesMax } = limits
   if ((ringSizeBytes & (ringSizeBytes - 1)) !== 0)
@@ -52,6 +54,22 @@ export function checkConfig(given: unknown): MillraceConfig {
     batch: checkNumbers('batch', DEFAULT_CONFIG.batch, fields.batch),
     limits,
   }
+}
+
+/** They all stand in one statement. */
+function checkUnitsSize(checked: readonly CheckedStream[]): void {
+  const sizes = checked.flatMap(({ stream, pipeline }) =>
+    Object.entries(pipeline.units).map(
+      (unit) => stream.name.length + 2 * Buffer.byteLength(unit.join()) + 16,
+    ),
+  )
+  const sizeBytes = sizes.reduce((sum, size) => sum + size, 0)
+  if (sizeBytes > UNITS_SIZE_BYTES_MAX)
+    throw new ConfigError(
+      'streams',
+      sizes.length,
+      `fewer metrics with units: their names are too many bytes in all`,
+    )
 }
 
 /** Each number of `given` where there is one, else the default's. */

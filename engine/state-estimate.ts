@@ -6,12 +6,7 @@ import { StateWriter } from '../codecs/state.ts'
 import { OrderedWindows } from '../operators/ordered-windows.ts'
 import { TumblingWindows } from '../operators/tumbling-windows.ts'
 import type { MergeableWindow } from '../operators/window-plan.ts'
-import {
-  isAlignedKind,
-  rollupAggregates,
-  type WindowSpec,
-  windowAggregates,
-} from '../operators/window-spec.ts'
+import { rollupAggregates, type WindowSpec, windowAggregates } from '../operators/window-spec.ts'
 import type { WindowConfig } from './config.ts'
 
 const START_MS = 1_750_000_000_000
@@ -87,12 +82,4 @@ class Round {
     this.tsMs.fill(START_MS + round * 1000)
     for (let i = 0; i < this.value.length; i++) this.value[i] = 20 + ((i * 7 + round * 13) % 997) / 100
   }
-}
-
-/** The tables that a spec's rows go to, as analysts name them. */
-export function tablesOf(spec: WindowSpec): string[] {
-  const tables: string[] = []
-  if (isAlignedKind(spec) && rollupAggregates(spec).length > 0) tables.push('rollups_merged')
-  if (windowAggregates(spec).length > 0) tables.push('windows_latest')
-  return tables
 }

@@ -4,7 +4,8 @@ import type { MillraceConfig, Selection, StreamOperator } from '../config.ts'
 import { loadConfig } from '../config-file.ts'
 import { ConfigError } from '../config-value.ts'
 import { EngineError } from '../engine-error.ts'
-import { stateSizeBytes, tablesOf } from '../state-estimate.ts'
+import { stateSizeBytes } from '../state-estimate.ts'
+import { tablesOf, VIEWS } from '../window-tables.ts'
 import { type CommandIo, readOptions, UsageError } from './command.ts'
 
 const HELP = `millrace check [config.ts]: says what a config would do, without starting anything
@@ -86,7 +87,7 @@ function summaryOf(config: MillraceConfig): StreamSummary[] {
         window: operator.label,
         aggregates: operator.spec.aggregates,
         early: retentionText(operator.spec.earlyMs),
-        tables: tablesOf(operator.spec),
+        tables: tablesOf(operator.spec).map((table) => VIEWS[table]),
         retention: retentionText(operator.retentionMs),
         branches: isWhole(operator) ? [] : operator.branches,
         stateSizeBytes: stateSizeBytes([operator.spec], config.windows),
