@@ -97,7 +97,12 @@ export class Engine {
     this.#events = events
     this.#directory = directory
     this.#store = new StoreKeeper(
-      { directory: directory.path, listen: options.store, server: options.server },
+      {
+        directory: directory.path,
+        listen: options.store,
+        server: options.server,
+        config: options.config,
+      },
       (fault) => this.#onFault('store', fault),
     )
   }

@@ -20,7 +20,8 @@ function configSource(steps: string): string {
 export default defineConfig({
   streams: [{
     name: 'plant', topic: 'plants/{plant}/{device}/{metric}',
-    metrics: { exclude: ['*.debug'] },
+    metrics: { exclude: ['*.debug'], units: { oven: '°C' } },
+    raw: { retention: '30d' },
     steps: [${steps}],
   }],
   windows: { widths: ['1s'], latenessMs: 200, idleTimeoutMs: 800 },
@@ -81,6 +82,11 @@ test('steps decide what is stored; dry-run tells what others would have stored',
     { device: 'd3', metric: 'state', value: null, text: 'ON' },
   ])
   expect(await engine.query(count)).toEqual([{ n: 2 }])
+  expect(await engine.query('SELECT * FROM millrace.metrics')).toEqual([
+    { stream: 'plant', metric: 'oven', unit: '°C' },
+  ])
+  const ttl = `SELECT extract(create_table_query, 'toIntervalSecond[^)]*') AS ttl FROM system.tables WHERE name = 'samples'`
+  expect(await engine.query(ttl)).toEqual([{ ttl: 'toIntervalSecond(2592000' }])
   expect(
     await engine.query(`SELECT toInt32(sum(accepted)) AS accepted, toInt32(sum(stored)) AS stored,
       toInt32(sum(filtered)) AS filtered, toInt32(sum(dead_lettered)) AS letters, toInt32(sum(difference)) AS difference

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { checkConfig } from './config-check.ts'
 import { temporaryDirectory } from './engine-process.ts'
 import type { Fault } from './fault-log.ts'
 import { runStore, type StandaloneOptions } from './store/standalone.ts'
@@ -19,7 +20,7 @@ function newKeeper(settings: Partial<StoreKeeperSettings> = {}): { keeper: Store
   const faults: Fault[] = []
   const listen = { host: '127.0.0.1', port: 0 }
   const keeper = new StoreKeeper(
-    { directory: directory.path, listen, server: null, ...settings },
+    { directory: directory.path, listen, server: null, config: checkConfig({}), ...settings },
     (fault) => {
       faults.push(fault)
     },

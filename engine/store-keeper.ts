@@ -3,8 +3,10 @@
  * creates the schema, and goes on trying while a server is away. Main thread.
  */
 import type { Address } from './address.ts'
+import type { MillraceConfig } from './config.ts'
 import { EngineError } from './engine-error.ts'
 import type { Fault } from './fault-log.ts'
+import { applyConfigToTables } from './store/config-tables.ts'
 import { StoreStartError } from './store/errors.ts'
 import { createSchema } from './store/schema.ts'
 import { type StoreHandle, startStore } from './store/store.ts'
@@ -23,6 +25,8 @@ export interface StoreKeeperSettings {
   directory: string
   listen: Address
   server: ServerAddress | null
+  /** What it says of the tables is put into effect. */
+  config: MillraceConfig
 }
 
 export class StoreKeeper {
@@ -118,6 +122,7 @@ export class StoreKeeper {
     const target = connectStore(this.target)
     try {
       await createSchema((sql) => target.command(sql), { syncOnInsert: this.#settings.server === null })
+      await applyConfigToTables(target, this.#settings.config)
     } finally {
       await target.close()
     }
