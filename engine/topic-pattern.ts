@@ -27,7 +27,11 @@ export function levelNames(levels: readonly TopicLevel[]): string[] {
 
 /** Which level has that name; -1 for none. */
 export function levelIndex(levels: readonly TopicLevel[], name: string): number {
-  return levels.findIndex((level) => level.kind === 'named' && level.name === name)
+  for (let index = 0; index < levels.length; index++) {
+    const level = levels[index]
+    if (level.kind === 'named' && level.name === name) return index
+  }
+  return -1
 }
 
 function parseLevel(text: string): TopicLevel | null {

@@ -25,6 +25,9 @@ export class MessageView {
   #deviceStart = 0
   #deviceEnd = 0
   #device: string | null = null
+  /** The level that was asked for last; names are not empty. */
+  #levelName = ''
+  #level = ''
 
   constructor(texts: TextCache) {
     this.#texts = texts
@@ -45,6 +48,7 @@ export class MessageView {
     this.#deviceStart = deviceStart
     this.#deviceEnd = deviceEnd
     this.#device = null
+    this.#levelName = ''
   }
 
   get device(): string {
@@ -52,11 +56,15 @@ export class MessageView {
     return this.#device
   }
 
+  // hot: per reading of a step that asks for it
   level(name: string): string {
+    if (name === this.#levelName) return this.#level
     const index = levelIndex(this.levels, name)
     if (index < 0) throw new RangeError(`the topic has no level {${name}}`)
     const start = levelStart(this.#bytes, this.#topicStart, this.#topicEnd, index)
-    return this.#texts.text(this.#bytes, start, levelEnd(this.#bytes, start, this.#topicEnd))
+    this.#level = this.#texts.text(this.#bytes, start, levelEnd(this.#bytes, start, this.#topicEnd))
+    this.#levelName = name
+    return this.#level
   }
 }
 
