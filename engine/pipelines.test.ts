@@ -1,9 +1,10 @@
 /** Configs as users run them: an engine in its own process with steps over its streams, `check`, and `dry-run` over its journal. */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { parseAddress } from './address.ts'
 import { MqttPublisher } from './audit/mqtt-publisher.ts'
+import { loadConfig } from './config-file.ts'
 import type { DryRunReport } from './dry-run/dry-run.ts'
 import { EngineProcess, runMillrace, temporaryDirectory } from './engine-process.ts'
 
@@ -151,6 +152,21 @@ test('check says what a config would do, or what is wrong with it', async () => 
   expect(await runMillrace(['check', config, config])).toMatchObject({ code: 2 })
   expect(await runMillrace(['check', join(config, 'none.ts')])).toMatchObject({ code: 1, stdout: '' })
   expect(await runMillrace(['check'])).toMatchObject({ code: 0, stderr: '' })
+})
+
+test('the config in the README is sound', async () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const source = /```ts\n(.*?)```/s.exec(readme)?.[1] ?? ''
+  const config = join(newDirectory(), 'config.ts')
+  writeFileSync(config, source.replace(`'millrace'`, `'${CONFIG_URL}'`))
+  const { pipelines } = await loadConfig(config)
+  expect(pipelines[0].operators.map(({ label }) => label)).toEqual([
+    '10s',
+    '1m',
+    '1h',
+    '10m/10s',
+    'session 30s',
+  ])
 })
 
 test('dry-run refuses what it cannot do, in one line', async () => {
