@@ -33,7 +33,7 @@ import { parseTopicPattern } from './topic-pattern.ts'
 const STREAM_COUNT_MAX = 1000
 const STEP_COUNT_MAX = 64
 /** A reading's branches are the bits of a number. */
-export const BRANCH_COUNT_MAX = 31
+const BRANCH_COUNT_MAX = 31
 const PATTERN_COUNT_MAX = 1000
 const UNIT_COUNT_MAX = 1000
 const METRIC_SIZE_BYTES_MAX = 256

@@ -21,7 +21,7 @@ export function parseTopicPattern(topic: string): TopicLevel[] | null {
   return isFit ? levels : null
 }
 
-export function levelNames(levels: readonly TopicLevel[]): string[] {
+function levelNames(levels: readonly TopicLevel[]): string[] {
   return levels.flatMap((level) => (level.kind === 'named' ? [level.name] : []))
 }
 

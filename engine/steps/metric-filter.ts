@@ -46,7 +46,7 @@ export function takesAll({ include, exclude }: Selection): boolean {
 }
 
 /** Whether `*` in the pattern can stand for characters so that it is the text. Of several `*`, only the last is tried again. */
-export function matchesPattern(pattern: string, text: string): boolean {
+function matchesPattern(pattern: string, text: string): boolean {
   let at = 0
   let star = -1
   let starText = 0

@@ -9,7 +9,7 @@ import { DATABASE } from './columns.ts'
 import type { StoreTarget } from './target.ts'
 
 /** Rows of a stream, and of windows of that label, are kept for so long. */
-export interface Retention {
+interface Retention {
   table: 'samples' | 'rollups' | 'windows'
   stream: string
   /** Null in `samples`. */
@@ -38,7 +38,7 @@ export async function applyConfigToTables(target: StoreTarget, config: MillraceC
   }
 }
 
-export function retentionsOf(config: MillraceConfig): Retention[] {
+function retentionsOf(config: MillraceConfig): Retention[] {
   return config.streams.flatMap(({ name: stream }, index): Retention[] => {
     const { rawRetentionMs, operators } = config.pipelines[index]
     const ofWindows = operators.flatMap(({ label, spec, retentionMs }): Retention[] =>
