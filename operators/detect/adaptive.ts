@@ -2,7 +2,8 @@
  * The default detector: an ensemble that needs no settings. Statistics of the last reading (its step, its distance from
  * the hull of what the last readings and this hour of other days predict), of the last hour (shifts between moving
  * averages of three spans) and of its restlessness are each told rare or not from their own recent maxima (peaks.ts),
- * and joined by their quartic mean. What has just been alerted is held against what follows: a score must exceed the
+ * and joined by their quartic mean; so is the distance
+ * from the day's profile where it deserves the name. What has just been alerted is held against what follows: a score must exceed the
  * faded last ones, so that one event is one alert. A value that got stuck is told by its run.
  *
  * Bounded: SLOTS numbers per series. Deterministic; one owner, see series-detector.ts.
@@ -30,30 +31,51 @@ const PROFILE_GAIN = 0.1
 /** Equal values in a row that are a stuck sensor: so many, and so many times the longest run before, which fades. */
 const STUCK_READINGS = 8
 const STUCK_FACTOR = 4
+/** A series that repeats its values more often than that, per other reading, is one of few values: none is stuck. */
+const REPEATS_MAX = 0.1
+const REPEATS_GAIN = 1 / 512
+const STUCK_LEARNED = 2
 const RUN_FADING = 1 / 4096
 const STUCK_SCORE = 0.9
 
+/** The day's profile is learned for so many days before its residuals are, and those before they are judged. */
+const SEASON_DAYS_LEARNING = 1
+const SEASON_DAYS_MIN = 3
+/** Readings over which residuals are averaged; and their own scale. */
+const SEASON_READINGS = 12
+const SEASON_GAIN = 1 / 288
+const SEASON_ERROR_GAIN = 1 / 576
+/** A profile is one when its error is below this share of the spread without it. */
+const SEASON_ERROR_SHARE = 0.3
+/** The profile follows what is further off only up to so many mean errors. */
+const SEASON_REACH = 3
+
 /** What is an alert, in units of the joined rarity: see `#attention`. */
 const UNIT = 2.7
-const FADE_MS = 20 * HOUR_MS
-const FADE_FACTOR = 1.5
+const FADE_MS = 24 * HOUR_MS
+const FADE_FACTOR = 1.6
 const BASE = 0.1
 const PATIENCE = 0.45
 const PATIENCE_MS = 14 * DAY_MS
 const PATIENCE_MS_MAX = 120 * DAY_MS
 /** Rarity above the base at which the score is RAISE_SCORE. */
-const RAISE = 0.08
+const RAISE = 0.04
 
 /** The row of a series. */
 const FIRST_TS = OWN_SLOTS
 const VALUE = FIRST_TS + 1
 const RUN = VALUE + 1
 const USUAL_RUN = RUN + 1
-const FADED = USUAL_RUN + 1
+const REPEATS = USUAL_RUN + 1
+const FADED = REPEATS + 1
 const SHORT = FADED + 1
 const LONG = SHORT + 1
-const MEANS = LONG + 1
-const PROFILE = MEANS + GAINS.length
+const OFF_SEASON = LONG + 1
+const SEASON_ERROR = OFF_SEASON + 1
+const SPREAD = SEASON_ERROR + 1
+const MEANS = SPREAD + 1
+const SLOWEST = MEANS + GAINS.length - 1
+const PROFILE = SLOWEST + 1
 const CLOCKS = PROFILE + BINS
 const PEAKS = CLOCKS + HORIZONS * CLOCK_SLOTS
 /** The statistics, in the order of their peaks; those with a sign have two. */
@@ -62,8 +84,9 @@ const ABOVE = STEP + PEAK_SLOTS
 const BELOW = ABOVE + PEAK_SLOTS
 const SHIFTS = BELOW + PEAK_SLOTS
 const RESTLESS = SHIFTS + 2 * SHIFT_FAST.length * PEAK_SLOTS
-const STATISTICS = (RESTLESS - PEAKS) / PEAK_SLOTS + 2
-const SLOTS = RESTLESS + 2 * PEAK_SLOTS
+const SEASON = RESTLESS + 2 * PEAK_SLOTS
+const STATISTICS = (SEASON - PEAKS) / PEAK_SLOTS + 2
+const SLOTS = SEASON + 2 * PEAK_SLOTS
 /** Statistics of which one at a time can be rare. */
 const JOINED = 3 + SHIFT_FAST.length + 1
 
@@ -88,7 +111,7 @@ export class AdaptiveDetector extends SeriesDetector {
     movePeaks(row, at + CLOCKS, at + PEAKS, STATISTICS, tsMs)
     const bin = Math.floor((((tsMs % DAY_MS) + DAY_MS) % DAY_MS) / BIN_MS)
     this.#predict(row, at, bin)
-    const joined = this.#joinedRarity(row, at, value)
+    const joined = this.#joinedRarity(row, at, value, seasonRarity(row, at, tsMs, bin, value))
     const stuck = stuckScore(row, at, count, value)
     this.#expect(row, at)
     learn(row, at, count, tsMs, bin, value)
@@ -108,20 +131,20 @@ export class AdaptiveDetector extends SeriesDetector {
     this.#high = high
   }
 
-  #joinedRarity(row: Float64Array, at: number, value: number): number {
+  #joinedRarity(row: Float64Array, at: number, value: number, season: number): number {
     const clocks = at + CLOCKS
     const step = Math.abs(value - row[at + VALUE])
     row[at + SHORT] += (step - row[at + SHORT]) / RESTLESS_SHORT
     row[at + LONG] += (step - row[at + LONG]) / RESTLESS_LONG
     const above = value > this.#high ? value - this.#high : 0
     const below = value < this.#low ? this.#low - value : 0
-    let sum = quartic(rarity(row, clocks, at + STEP, step))
+    let sum = quartic(season) + quartic(rarity(row, clocks, at + STEP, step))
     sum += quartic(Math.max(rarity(row, clocks, at + ABOVE, above), rarity(row, clocks, at + BELOW, below)))
     for (let i = 0, peak = at + SHIFTS; i < SHIFT_FAST.length; i++, peak += 2 * PEAK_SLOTS) {
       const shift = row[at + MEANS + SHIFT_FAST[i]] - row[at + MEANS + SHIFT_SLOW[i]]
-      const up = rarity(row, clocks, peak, shift > 0 ? shift : 0)
+      const up = rarity(row, clocks, peak, Math.max(shift, 0))
       const down = rarity(row, clocks, peak + PEAK_SLOTS, shift < 0 ? -shift : 0)
-      sum += quartic(up > down ? up : down)
+      sum += quartic(Math.max(up, down))
     }
     sum += quartic(rarity(row, clocks, at + RESTLESS, row[at + SHORT]))
     sum += quartic(rarity(row, clocks, at + RESTLESS + PEAK_SLOTS, row[at + LONG]))
@@ -134,6 +157,28 @@ export class AdaptiveDetector extends SeriesDetector {
   }
 }
 
+/** How far off the day's profile the last hours are together, where there is a profile worth the name. */
+function seasonRarity(row: Float64Array, at: number, tsMs: number, bin: number, value: number): number {
+  const usual = row[at + PROFILE + bin]
+  const days = (tsMs - row[at + FIRST_TS]) / DAY_MS
+  if (Number.isNaN(usual) || days < SEASON_DAYS_LEARNING) return 0
+  const off = value - usual
+  learnSeasonError(row, at, days, Math.abs(off))
+  row[at + SPREAD] += SEASON_GAIN * (Math.abs(value - row[at + SLOWEST]) - row[at + SPREAD])
+  const sum = row[at + OFF_SEASON] + (off - row[at + OFF_SEASON]) / SEASON_READINGS
+  row[at + OFF_SEASON] = sum
+  const above = rarity(row, at + CLOCKS, at + SEASON, Math.max(sum, 0))
+  const below = rarity(row, at + CLOCKS, at + SEASON + PEAK_SLOTS, sum < 0 ? -sum : 0)
+  return isSeasonal(row, at) && days >= SEASON_DAYS_MIN ? Math.max(above, below) : 0
+}
+
+/** A mean while the profile is young, then a median that follows slowly: an anomaly does not make itself usual. */
+function learnSeasonError(row: Float64Array, at: number, days: number, size: number): void {
+  const error = row[at + SEASON_ERROR]
+  if (days < SEASON_DAYS_MIN || error === 0) row[at + SEASON_ERROR] = error + SEASON_GAIN * (size - error)
+  else row[at + SEASON_ERROR] = error * (size > error ? 1 + SEASON_ERROR_GAIN : 1 - SEASON_ERROR_GAIN)
+}
+
 function quartic(found: number): number {
   const square = found * found
   return square * square
@@ -142,15 +187,18 @@ function quartic(found: number): number {
 /** Told once, when a run of equal values becomes longer than is usual; a series that began with it knows no other. */
 function stuckScore(row: Float64Array, at: number, count: number, value: number): number {
   const usual = row[at + USUAL_RUN] * (1 - RUN_FADING)
-  row[at + USUAL_RUN] = usual
-  if (value !== row[at + VALUE]) {
-    if (row[at + RUN] > usual) row[at + USUAL_RUN] = row[at + RUN]
-    row[at + RUN] = 0
-    return 0
-  }
-  const run = ++row[at + RUN]
   const limit = Math.floor(STUCK_READINGS + STUCK_FACTOR * usual)
-  return run === limit && run < count ? STUCK_SCORE : 0
+  row[at + USUAL_RUN] = usual
+  if (value === row[at + VALUE]) {
+    const run = ++row[at + RUN]
+    return run === limit && run < count && row[at + REPEATS] < REPEATS_MAX ? STUCK_SCORE : 0
+  }
+  const run = row[at + RUN]
+  row[at + RUN] = 0
+  row[at + REPEATS] += (run - row[at + REPEATS]) * REPEATS_GAIN
+  // What was an alert becomes usual only when it comes again and again.
+  if (run > usual) row[at + USUAL_RUN] = run < limit ? run : usual + STUCK_LEARNED
+  return 0
 }
 
 function begin(row: Float64Array, at: number, tsMs: number, value: number): void {
@@ -166,11 +214,25 @@ function learn(row: Float64Array, at: number, count: number, tsMs: number, bin: 
     const mean = at + MEANS + i
     row[mean] += Math.max(GAINS[i], young) * (value - row[mean])
   }
-  const usual = row[at + PROFILE + bin]
-  const days = (tsMs - row[at + FIRST_TS]) / DAY_MS
-  const gain = Math.max(PROFILE_GAIN, 1 / (days + 1))
-  row[at + PROFILE + bin] = usual === usual ? usual + gain * (value - usual) : value
+  learnProfile(row, at, tsMs, bin, value)
   row[at + VALUE] = value
+}
+
+function learnProfile(row: Float64Array, at: number, tsMs: number, bin: number, value: number): void {
+  const usual = row[at + PROFILE + bin]
+  if (Number.isNaN(usual)) {
+    row[at + PROFILE + bin] = value
+    return
+  }
+  const days = (tsMs - row[at + FIRST_TS]) / DAY_MS
+  const reach = isSeasonal(row, at) ? SEASON_REACH * row[at + SEASON_ERROR] : Number.POSITIVE_INFINITY
+  const off = Math.min(reach, Math.max(-reach, value - usual))
+  row[at + PROFILE + bin] = usual + Math.max(PROFILE_GAIN, 1 / (days + 1)) * off
+}
+
+function isSeasonal(row: Float64Array, at: number): boolean {
+  const error = row[at + SEASON_ERROR]
+  return error > 0 && error < SEASON_ERROR_SHARE * row[at + SPREAD]
 }
 
 /**

@@ -132,7 +132,7 @@ function deviations(row: Float64Array, at: number, statistic: number, windows: n
   const variance = (windows * row[at + VARIANCE] + PRIOR_WINDOWS * PRIOR_VARIANCE) / (windows + PRIOR_WINDOWS)
   const off = Math.log(statistic + FLOOR_SHARE * level) - row[at + MEAN]
   const found = off / (Math.sqrt(variance) + DEVIATION_FLOOR)
-  return found < -1 ? -1 : found > RARITY_MAX ? RARITY_MAX : found
+  return found < -1 ? -1 : Math.min(found, RARITY_MAX)
 }
 
 /** What the statistic may reach without being rare by `rare` deviations within a quarter of a day; NaN while unknown. */
