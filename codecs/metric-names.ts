@@ -7,10 +7,15 @@ import type { StateReader, StateWriter } from './state.ts'
 
 const NAME_SIZE_BYTES_MAX = 256
 
+/** Who may say no to a new name. */
+export interface NameGate {
+  admitName(index: number): boolean
+}
+
 export class MetricNames {
   readonly countMax: number
-  /** New names are refused from here on; at most `countMax`. */
-  countLimit: number
+  /** Asked before a new name gets this index; null lets all in. */
+  gate: NameGate | null = null
   #slots: Int32Array
   #hashes: number[] = []
   #names: Uint8Array[] = []
@@ -18,7 +23,6 @@ export class MetricNames {
 
   constructor(countMax = 65_536) {
     this.countMax = countMax
-    this.countLimit = countMax
     this.#slots = new Int32Array(256).fill(-1)
   }
 
@@ -65,8 +69,8 @@ export class MetricNames {
     const slot = this.#slotOf(hash, bytes, start, end)
     const known = this.#slots[slot]
     if (known >= 0) return known
-    if (this.#names.length >= this.countLimit) return -1
     const index = this.#names.length
+    if (index >= this.countMax || (this.gate !== null && !this.gate.admitName(index))) return -1
     const name = bytes.slice(start, end)
     this.#names.push(name)
     this.#hashes.push(hash)

@@ -52,21 +52,19 @@ export class MessageDecoder {
     steps: StreamSteps | null,
   ): number {
     const { bytes, u16, u32 } = views
-    const { devices, metrics } = this.#parts
+    const { devices, readings } = this.#parts
     const half = offset >>> 1
     const nameStart = topicStart + u16[half + 10]
     const device = devices.find(u16[half + 13], u32[(offset >>> 2) + 4], bytes, nameStart, u16[half + 11])
     if (device < 0) return this.#refuse('too many devices')
     this.device = device
     this.prefixSize = 0
-    const namesBefore = metrics.count
-    this.#deviceMetrics.openNames(device)
+    this.#deviceMetrics.device = device
     const hint = devices.shape[device]
     const count =
       steps === null
-        ? this.scanner.scan(bytes, topicEnd, end, this.#parts.readings, hint)
+        ? this.scanner.scan(bytes, topicEnd, end, readings, hint)
         : this.#decodeWith(steps, bytes, topicStart, topicEnd, end, hint)
-    if (metrics.count !== namesBefore) this.#deviceMetrics.closeNames(device, namesBefore)
     return count < 0 ? this.#refuse(this.#decodeError(count)) : count
   }
 
@@ -94,7 +92,7 @@ export class MessageDecoder {
     if (scanner.isBare) this.prefixSize = 0
     if (count <= 0 || scanner.isBare) return count
     if (this.#prefix.apply(readings, first, readings.count, metric)) return count
-    return metrics.count < metrics.countLimit ? PayloadError.NAME_TOO_LONG : PayloadError.NAMES_FULL
+    return this.#prefix.isTooLong ? PayloadError.NAME_TOO_LONG : PayloadError.NAMES_FULL
   }
 
   #nameError(size: number): PayloadError {
@@ -103,7 +101,8 @@ export class MessageDecoder {
   }
 
   #decodeError(code: number): string {
-    const isDevices = code === PayloadError.NAMES_FULL && this.#deviceMetrics.isDeviceFull
+    const { metrics } = this.#parts
+    const isDevices = code === PayloadError.NAMES_FULL && metrics.count < metrics.countMax
     return isDevices ? this.#deviceMetrics.refusal : payloadErrorText(code)
   }
 

@@ -26,7 +26,7 @@ import { StepFaults } from '../steps/step-faults.ts'
 import { isPlain, StreamSteps } from '../steps/stream-steps.ts'
 import { TextCache } from '../steps/text-cache.ts'
 import { DeadLetters } from './dead-letters.ts'
-import { DeviceMetrics } from './device-metrics.ts'
+import { DeviceMetrics, NO_DEVICE } from './device-metrics.ts'
 import { DeviceTable } from './device-table.ts'
 import { Ledger } from './ledger.ts'
 import { MessageDecoder } from './message-decoder.ts'
@@ -391,11 +391,10 @@ export class Pipeline {
     topicEnd: number,
     first: number,
   ): number {
-    const { metrics, branches } = this
+    const { branches } = this
     const { device, scanner } = this.#decoder
     if (scanner.repeatedShape >= 0) this.devices.shape[device] = scanner.repeatedShape
-    const namesBefore = metrics.count
-    metrics.countLimit = metrics.countMax // derived metrics are the config's, not the device's
+    this.#deviceMetrics.device = NO_DEVICE // derived metrics are the config's
     const deviceStart = topicStart + views.u16[(offset >>> 1) + 10]
     const deviceEnd = deviceStart + views.u16[(offset >>> 1) + 11]
     const arrivalMs = this.#windowedArrivalMs
@@ -409,7 +408,6 @@ export class Pipeline {
       first,
       branches,
     )
-    if (metrics.count !== namesBefore) this.#deviceMetrics.addOwnNames(namesBefore)
     return filtered < 0 ? this.#refuse(steps.reason) : filtered
   }
 

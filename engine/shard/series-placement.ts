@@ -25,20 +25,31 @@ export class SeriesPlacement {
   arrivalMs: Float64Array = new Float64Array(1 << 16)
   /** Why the rows of the last message could not have series. */
   refusal = ''
-  #parts: PlacementParts
+  readonly #devices: DeviceTable
+  readonly #series: SeriesTable
+  readonly #readings: ReadingColumns
+  readonly #deviceMetrics: DeviceMetrics
+  readonly #scanner: PayloadScanner
+  readonly #aheadGuardMs: number
   #runLength = 0
 
   constructor(parts: PlacementParts) {
-    this.#parts = parts
+    this.#devices = parts.devices
+    this.#series = parts.series
+    this.#readings = parts.readings
+    this.#deviceMetrics = parts.deviceMetrics
+    this.#scanner = parts.scanner
+    this.#aheadGuardMs = parts.aheadGuardMs
   }
 
   /** Gives the rows of one message their series and times; false when that needs more care. */
   // hot: per message
   placeRows(first: number, count: number, device: number, shape: number, arrivalMs: number): boolean {
-    const { readings, series: table } = this.#parts
+    const readings = this.#readings
+    const table = this.#series
     if (readings.count > this.seriesOfRow.length) this.#grow()
     const base = this.#seriesBase(device, shape)
-    const limitMs = Math.min(DATE_TIME_MS_MAX, arrivalMs + this.#parts.aheadGuardMs)
+    const limitMs = Math.min(DATE_TIME_MS_MAX, arrivalMs + this.#aheadGuardMs)
     const runLength = this.#runLength
     const { tsMs, metric } = readings
     const seriesOfRow = this.seriesOfRow
@@ -64,14 +75,15 @@ export class SeriesPlacement {
    */
   // hot: per message
   #seriesBase(device: number, shape: number): number {
-    const { devices, scanner, deviceMetrics } = this.#parts
     if (shape < 0) return -1
+    const devices = this.#devices
+    const scanner = this.#scanner
     const isNew = devices.shape[device] !== shape
     devices.shape[device] = shape
     this.#runLength = scanner.shapeMetrics(shape).length
     if (devices.baseShape[device] === shape) return devices.seriesBase[device]
     if (!isNew || devices.baseShape[device] >= 0) return -1
-    const base = deviceMetrics.findRun(device, scanner.shapeMetrics(shape))
+    const base = this.#deviceMetrics.findRun(device, scanner.shapeMetrics(shape))
     if (base >= 0) {
       devices.baseShape[device] = shape
       devices.seriesBase[device] = base
@@ -82,7 +94,8 @@ export class SeriesPlacement {
   /** Gives the rows from `first` on their series, new ones if need be, all or none; false when there is no room for those. */
   // hot: per message of a stream with steps
   placeAll(first: number, device: number, arrivalMs: number): boolean {
-    const { readings, series, deviceMetrics } = this.#parts
+    const readings = this.#readings
+    const series = this.#series
     const end = readings.count
     if (readings.capacity > this.seriesOfRow.length) this.#grow()
     const { metric } = readings
@@ -98,7 +111,7 @@ export class SeriesPlacement {
     const added = new Set<number>()
     for (let row = first; row < end; row++) if (seriesOfRow[row] < 0) added.add(metric[row])
     if (series.count + added.size > series.countMax) this.refusal = 'too many series'
-    else if (!deviceMetrics.admit(device, added)) this.refusal = deviceMetrics.refusal
+    else if (!this.#deviceMetrics.admit(device, added)) this.refusal = this.#deviceMetrics.refusal
     else {
       for (let row = first; row < end; row++) seriesOfRow[row] = series.find(device, metric[row])
       return true
@@ -107,7 +120,7 @@ export class SeriesPlacement {
   }
 
   #grow(): void {
-    const { capacity } = this.#parts.readings
+    const { capacity } = this.#readings
     this.seriesOfRow = copied(this.seriesOfRow, new Int32Array(capacity))
     this.arrivalMs = copied(this.arrivalMs, new Float64Array(capacity))
   }

@@ -4,6 +4,7 @@
  */
 import type { ReadingColumns } from '../../codecs/columns.ts'
 import type { MetricNames } from '../../codecs/metric-names.ts'
+import { NAME_SIZE_BYTES_MAX } from '../../codecs/payload-error.ts'
 
 const DOT = 0x2e
 /** More metrics than there can be. */
@@ -14,6 +15,8 @@ export class MetricPrefix {
   /** (prefix, metric) to the metric with the prefix. */
   #prefixed = new Map<number, number>()
   #scratch = new Uint8Array(1024)
+  /** Whether the last name that could not be had is longer than names may be. */
+  isTooLong = false
 
   constructor(names: MetricNames) {
     this.#names = names
@@ -39,7 +42,9 @@ export class MetricPrefix {
     scratch.set(before)
     scratch[before.length] = DOT
     scratch.set(name, before.length + 1)
-    const prefixed = this.#names.intern(scratch, 0, before.length + 1 + name.length)
+    const size = before.length + 1 + name.length
+    this.isTooLong = size > NAME_SIZE_BYTES_MAX
+    const prefixed = this.#names.intern(scratch, 0, size)
     if (prefixed >= 0) this.#prefixed.set(prefix * METRIC_SPAN + metric, prefixed)
     return prefixed
   }
