@@ -47,6 +47,13 @@ export interface JournalDisk {
   allocate(name: string, sizeBytes: number, done: (error: Error | null) => void): void
 }
 
+const ROOM_FAULTS = new Set(['ENOSPC', 'EDQUOT'])
+
+/** Whether the disk had no room; then the place on it is not to blame. */
+export function isRoomFault(error: unknown): boolean {
+  return ROOM_FAULTS.has((error as NodeJS.ErrnoException).code ?? '')
+}
+
 const ALLOCATE_SLICE_SIZE_BYTES = 1 << 20
 
 export class NodeDisk implements JournalDisk {

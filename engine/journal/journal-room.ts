@@ -21,6 +21,8 @@ export class JournalRoom {
   readonly #there = new Set<string>()
   readonly #tooSmall = new Set<string>()
   #isComing = false
+  /** A snapshot needs all the room there is: nothing is taken. */
+  #isYielding = false
   #isClosed = false
 
   /** Takes over what an earlier life left. Throws what the disk throws. */
@@ -51,7 +53,7 @@ export class JournalRoom {
   order(): void {
     const name = [...RESERVES, SPARE].find((candidate) => this.#isMissing(candidate))
     if (name === undefined) this.isShort = false
-    if (name === undefined || this.#isComing || this.#isClosed) return
+    if (name === undefined || this.#isComing || this.#isYielding || this.#isClosed) return
     this.#isComing = true
     this.#disk.allocate(name + UNFINISHED, this.#sizeBytes[name], (error) => {
       this.#isComing = false
@@ -106,6 +108,20 @@ export class JournalRoom {
     if (!this.#there.delete(name)) return false
     this.#disk.remove(name)
     return true
+  }
+
+  /** Gives room to a snapshot that found none, the spare's too: without a snapshot no segment can be given up. */
+  yieldToSnapshot(): void {
+    this.#isYielding = true
+    this.isShort = true
+    this.release('reserve-snapshot')
+    if (this.#there.delete(SPARE)) this.#disk.remove(SPARE)
+  }
+
+  /** The snapshot is written. */
+  resume(): void {
+    this.#isYielding = false
+    this.order()
   }
 
   close(): void {

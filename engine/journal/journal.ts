@@ -123,7 +123,13 @@ export class Journal {
 
   /** Keeps room on the disk for the next snapshot, which may be somewhat larger than the last one. */
   keepRoomForSnapshot(lastSizeBytes: number): void {
+    this.#room.resume()
     this.#room.enlarge('reserve-snapshot', Math.ceil(lastSizeBytes * SNAPSHOT_GROWTH))
+  }
+
+  /** A snapshot could not be written for want of room. */
+  yieldToSnapshot(): void {
+    this.#room.yieldToSnapshot()
   }
 
   /** A snapshot is about to be written. */

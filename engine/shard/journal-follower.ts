@@ -12,6 +12,7 @@ import { alignRecord, RecordKind, RecordViews } from '../../codecs/journal/recor
 import { StateWriter } from '../../codecs/state.ts'
 import type { BatchConfig } from '../config.ts'
 import { type BatchPlace, BatchReader } from '../journal/batch-reader.ts'
+import { isRoomFault } from '../journal/disk.ts'
 import type { Journal } from '../journal/journal.ts'
 import { JournalError, type RecoveredMark } from '../journal/segment-recovery.ts'
 import type { RestoredSnapshot, Snapshots } from '../journal/snapshots.ts'
@@ -357,7 +358,7 @@ export class JournalFollower {
   #snapshotIfDue(): void {
     const { snapshots, journal, snapshotIntervalBytes } = this.#parts
     const sizeBytes = this.#processed - this.#snapshotAt
-    if (journal.isDiskFull) this.#release()
+    if (this.#isShort) this.#release()
     const isStuck = journal.isFull && this.batches.isEmpty && sizeBytes > 0
     const isFirst = snapshots.positions.length === 0
     const intervalBytes = isFirst
@@ -402,17 +403,24 @@ export class JournalFollower {
   }
 
   #onSnapshotFault(error: Error): void {
+    if (isRoomFault(error)) this.#parts.journal.yieldToSnapshot()
     this.#snapshotAt = Number.NEGATIVE_INFINITY
     this.#snapshotDueMs = this.#nowMs + SNAPSHOT_RETRY_MS
     const message = `a snapshot can't be written (${error.message}); the journal grows until one can`
     this.#parts.report({ code: 'SNAPSHOT', message })
   }
 
+  /** Room is wanted more than a second snapshot. */
+  get #isShort(): boolean {
+    const { journal } = this.#parts
+    return journal.isDiskFull || (journal.isFull && this.batches.isEmpty)
+  }
+
   /** Gives up what no start will need. */
   #release(): void {
     const { journal, snapshots } = this.#parts
     const position = Math.min(this.batches.openStart ?? this.#sealed, journal.durablePosition)
-    journal.releaseBefore(snapshots.releaseBefore(position, journal.isDiskFull))
+    journal.releaseBefore(snapshots.releaseBefore(position, this.#isShort))
   }
 
   #isBatchFull(): boolean {

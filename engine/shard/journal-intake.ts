@@ -4,6 +4,7 @@
  * fails, the batch, which still lies in the rings, is written again elsewhere.
  */
 import { AssertionError } from '../../base/assert.ts'
+import { isRoomFault } from '../journal/disk.ts'
 import type { Batch, Journal } from '../journal/journal.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import type { RingConsumer } from '../ring/ring.ts'
@@ -12,8 +13,6 @@ import type { RingConsumer } from '../ring/ring.ts'
 const APPEND_SIZE_BYTES_MAX = 512 << 10
 const RETRY_INTERVAL_MS = 500
 const SEEK_ROOM_INTERVAL_MS = 2000
-/** After these the place on the disk is not to blame. */
-const ROOM_FAULTS = new Set(['ENOSPC', 'EDQUOT'])
 
 export interface IntakeParts {
   rings: readonly RingConsumer[]
@@ -196,8 +195,4 @@ export class JournalIntake {
     this.#trouble = ''
     this.#troubleMessage = ''
   }
-}
-
-function isRoomFault(error: unknown): boolean {
-  return ROOM_FAULTS.has((error as NodeJS.ErrnoException).code ?? '')
 }
