@@ -8,7 +8,7 @@
  *
  * Bounded: SLOTS numbers per series. Deterministic; one owner, see series-detector.ts.
  */
-import { CLOCK_SLOTS, HORIZONS, movePeaks, PEAK_SLOTS, rarity, usualPeak } from './peaks.ts'
+import { CLOCK_SLOTS, movePeaks, PEAK_SLOTS, rarity, usualPeak } from './peaks.ts'
 import { OWN_SLOTS, SeriesDetector } from './series-detector.ts'
 
 const HOUR_MS = 3_600_000
@@ -50,6 +50,9 @@ const SEASON_ERROR_SHARE = 0.3
 /** The profile follows what is further off only up to so many mean errors. */
 const SEASON_REACH = 3
 
+/** The expected range ends where a reading's distance from the hull would be rare by so much. */
+const EXPECTED_RARITY = 1
+
 /** What is an alert, in units of the joined rarity: see `#attention`. */
 const UNIT = 2.7
 const FADE_MS = 24 * HOUR_MS
@@ -76,8 +79,10 @@ const SPREAD = SEASON_ERROR + 1
 const MEANS = SPREAD + 1
 const SLOWEST = MEANS + GAINS.length - 1
 const PROFILE = SLOWEST + 1
-const CLOCKS = PROFILE + BINS
-const PEAKS = CLOCKS + HORIZONS * CLOCK_SLOTS
+const REACH_BELOW = PROFILE + BINS
+const REACH_ABOVE = REACH_BELOW + 1
+const CLOCK = REACH_ABOVE + 1
+const PEAKS = CLOCK + CLOCK_SLOTS
 /** The statistics, in the order of their peaks; those with a sign have two. */
 const STEP = PEAKS
 const ABOVE = STEP + PEAK_SLOTS
@@ -108,12 +113,16 @@ export class AdaptiveDetector extends SeriesDetector {
     value: number,
   ): number {
     if (count === 0) begin(row, at, tsMs, value)
-    movePeaks(row, at + CLOCKS, at + PEAKS, STATISTICS, tsMs)
+    if (movePeaks(row, at + CLOCK, at + PEAKS, STATISTICS, tsMs)) {
+      row[at + REACH_BELOW] = usualPeak(row, at + CLOCK, at + BELOW, EXPECTED_RARITY)
+      row[at + REACH_ABOVE] = usualPeak(row, at + CLOCK, at + ABOVE, EXPECTED_RARITY)
+    }
     const bin = Math.floor((((tsMs % DAY_MS) + DAY_MS) % DAY_MS) / BIN_MS)
     this.#predict(row, at, bin)
     const joined = this.#joinedRarity(row, at, value, seasonRarity(row, at, tsMs, bin, value))
     const stuck = stuckScore(row, at, count, value)
-    this.#expect(row, at)
+    this.expectedLow = this.#low - row[at + REACH_BELOW]
+    this.expectedHigh = this.#high + row[at + REACH_ABOVE]
     learn(row, at, count, tsMs, bin, value)
     return Math.max(attention(row, at, joined, elapsedMs, tsMs), stuck)
   }
@@ -132,28 +141,23 @@ export class AdaptiveDetector extends SeriesDetector {
   }
 
   #joinedRarity(row: Float64Array, at: number, value: number, season: number): number {
-    const clocks = at + CLOCKS
+    const clock = at + CLOCK
     const step = Math.abs(value - row[at + VALUE])
     row[at + SHORT] += (step - row[at + SHORT]) / RESTLESS_SHORT
     row[at + LONG] += (step - row[at + LONG]) / RESTLESS_LONG
     const above = value > this.#high ? value - this.#high : 0
     const below = value < this.#low ? this.#low - value : 0
-    let sum = quartic(season) + quartic(rarity(row, clocks, at + STEP, step))
-    sum += quartic(Math.max(rarity(row, clocks, at + ABOVE, above), rarity(row, clocks, at + BELOW, below)))
+    let sum = quartic(season) + quartic(rarity(row, clock, at + STEP, step))
+    sum += quartic(Math.max(rarity(row, clock, at + ABOVE, above), rarity(row, clock, at + BELOW, below)))
     for (let i = 0, peak = at + SHIFTS; i < SHIFT_FAST.length; i++, peak += 2 * PEAK_SLOTS) {
       const shift = row[at + MEANS + SHIFT_FAST[i]] - row[at + MEANS + SHIFT_SLOW[i]]
-      const up = rarity(row, clocks, peak, Math.max(shift, 0))
-      const down = rarity(row, clocks, peak + PEAK_SLOTS, shift < 0 ? -shift : 0)
+      const up = rarity(row, clock, peak, Math.max(shift, 0))
+      const down = rarity(row, clock, peak + PEAK_SLOTS, shift < 0 ? -shift : 0)
       sum += quartic(Math.max(up, down))
     }
-    sum += quartic(rarity(row, clocks, at + RESTLESS, row[at + SHORT]))
-    sum += quartic(rarity(row, clocks, at + RESTLESS + PEAK_SLOTS, row[at + LONG]))
+    sum += quartic(rarity(row, clock, at + RESTLESS, row[at + SHORT]))
+    sum += quartic(rarity(row, clock, at + RESTLESS + PEAK_SLOTS, row[at + LONG]))
     return Math.sqrt(Math.sqrt(sum / JOINED))
-  }
-
-  #expect(row: Float64Array, at: number): void {
-    this.expectedLow = this.#low - usualPeak(row, at + CLOCKS, at + BELOW, 1)
-    this.expectedHigh = this.#high + usualPeak(row, at + CLOCKS, at + ABOVE, 1)
   }
 }
 
@@ -167,8 +171,8 @@ function seasonRarity(row: Float64Array, at: number, tsMs: number, bin: number, 
   row[at + SPREAD] += SEASON_GAIN * (Math.abs(value - row[at + SLOWEST]) - row[at + SPREAD])
   const sum = row[at + OFF_SEASON] + (off - row[at + OFF_SEASON]) / SEASON_READINGS
   row[at + OFF_SEASON] = sum
-  const above = rarity(row, at + CLOCKS, at + SEASON, Math.max(sum, 0))
-  const below = rarity(row, at + CLOCKS, at + SEASON + PEAK_SLOTS, sum < 0 ? -sum : 0)
+  const above = rarity(row, at + CLOCK, at + SEASON, Math.max(sum, 0))
+  const below = rarity(row, at + CLOCK, at + SEASON + PEAK_SLOTS, sum < 0 ? -sum : 0)
   return isSeasonal(row, at) && days >= SEASON_DAYS_MIN ? Math.max(above, below) : 0
 }
 
@@ -206,6 +210,8 @@ function begin(row: Float64Array, at: number, tsMs: number, value: number): void
   row[at + VALUE] = value
   for (let i = 0; i < GAINS.length; i++) row[at + MEANS + i] = value
   for (let i = 0; i < BINS; i++) row[at + PROFILE + i] = Number.NaN
+  row[at + REACH_BELOW] = Number.NaN
+  row[at + REACH_ABOVE] = Number.NaN
 }
 
 function learn(row: Float64Array, at: number, count: number, tsMs: number, bin: number, value: number): void {

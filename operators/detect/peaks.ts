@@ -2,24 +2,24 @@
  * How rare a statistic is, told from its own recent maxima: the greatest value of each window of time is remembered as
  * mean and deviation of its logarithm (a log-normal fit of block maxima, by moments), and a new greatest value is so many
  * deviations above them. Steps that come every day are maxima of every day, so they become ordinary by themselves, and
- * series of all kinds and units become comparable. Windows overlap: each is the last SUBS parts, and moves on by one.
+ * series of all kinds and units become comparable. Two horizons, a quarter and a full day, tell habits of a day from
+ * those within one. Windows overlap: each is the last PARTS parts, and moves on by one; a window of the short horizon is
+ * a part of the long one.
  *
- * All of it are slots in a series' row: a clock per horizon, shared by the statistics of the series, then for each
- * statistic SUBS part maxima and five numbers per horizon. Invariant: nothing is learned from a part before it ended.
+ * All of it are slots in a series' row: a clock, shared by the statistics of the series, then PEAK_SLOTS for each.
+ * Invariant: nothing is learned from a part before it ended.
  */
 
-const HOUR_MS = 3_600_000
-/** Parts of a window. */
-const SUBS = 4
-
-/** A quarter and a full day: habits of a day are told from those within one. */
-export const HORIZONS = 2
-const PART_MS = Float64Array.of((6 * HOUR_MS) / SUBS, (24 * HOUR_MS) / SUBS)
-/** How many windows back the moments reach, and how many parts must have ended before anything is judged. */
-const MEMORY_PARTS = Float64Array.of(40 * SUBS, 14 * SUBS)
-const PARTS_MIN = Float64Array.of(13, 7)
+const PARTS = 4
+/** The short horizon's. */
+const PART_MS = (6 * 3_600_000) / PARTS
 /** Slow series: a part ends with so many readings at the earliest. */
 const PART_READINGS_MIN = 3
+/** How many windows back the moments reach, and how many of its parts a horizon must have seen before it judges. */
+const SHORT_MEMORY = 40 * PARTS
+const LONG_MEMORY = 14 * PARTS
+const SHORT_PARTS_MIN = 13
+const LONG_PARTS_MIN = 7
 
 /** Weight of an assumed deviation of logarithms before many windows were seen, in windows; and that deviation. */
 const PRIOR_WINDOWS = 2
@@ -33,70 +33,75 @@ export const RARITY_MAX = 12
 export const CLOCK_SLOTS = 3
 const END = 0
 const READINGS = 1
-const PARTS = 2
+const ENDED_PARTS = 2
 
-const HORIZON_SLOTS = SUBS + 5
+/** Greatest of the running part, and of the running window: the last parts but the oldest, and the running one. */
+const CURRENT = 0
+const SHORT_TOP = 1
+const LONG_TOP = 2
+/** Of the windows' maxima: mean and variance of the logarithms, and their own mean. */
+const SHORT_MOMENTS = 3
+const LONG_MOMENTS = 6
+const MEAN = 0
+const VARIANCE = 1
+const LEVEL = 2
+const SHORT_PARTS = 9
+const LONG_PARTS = SHORT_PARTS + PARTS
 /** Slots of one statistic. */
-export const PEAK_SLOTS = HORIZONS * HORIZON_SLOTS
-/** Greatest of the running part, and of the running window. */
-const CURRENT = SUBS
-const TOP = SUBS + 1
-/** Of the logarithms of the maxima; the mean of the maxima themselves. */
-const MEAN = SUBS + 2
-const VARIANCE = SUBS + 3
-const LEVEL = SUBS + 4
+export const PEAK_SLOTS = LONG_PARTS + PARTS
 
-/** Moves the clocks of a series on, and ends the parts of its `count` statistics that are over. */
+/** Moves the clock of a series on; when a part is over, ends it for the `count` statistics, and says so. */
 // hot: per reading
 export function movePeaks(
   row: Float64Array,
-  clocks: number,
+  clock: number,
   peaks: number,
   count: number,
   tsMs: number,
-): void {
-  for (let horizon = 0; horizon < HORIZONS; horizon++) {
-    const clock = clocks + horizon * CLOCK_SLOTS
-    if (row[clock + END] === 0) row[clock + END] = tsMs + PART_MS[horizon]
-    const readings = ++row[clock + READINGS]
-    if (tsMs < row[clock + END] || readings < PART_READINGS_MIN) continue
-    const parts = ++row[clock + PARTS]
-    row[clock + READINGS] = 0
-    row[clock + END] = tsMs + PART_MS[horizon]
-    const oldest = (parts - 1) % SUBS
-    const windows = parts - SUBS + 1
-    const gain = Math.max(1 / windows, 1 / MEMORY_PARTS[horizon])
-    let at = peaks + horizon * HORIZON_SLOTS
-    for (let i = 0; i < count; i++, at += PEAK_SLOTS) endPart(row, at, oldest, windows > 0, gain)
+): boolean {
+  if (row[clock + END] === 0) row[clock + END] = tsMs + PART_MS
+  const readings = ++row[clock + READINGS]
+  if (tsMs < row[clock + END] || readings < PART_READINGS_MIN) return false
+  const ended = ++row[clock + ENDED_PARTS]
+  row[clock + READINGS] = 0
+  row[clock + END] = tsMs + PART_MS
+  for (let i = 0, peak = peaks; i < count; i++, peak += PEAK_SLOTS) {
+    const current = row[peak + CURRENT]
+    row[peak + CURRENT] = 0
+    const window = endPart(row, peak + SHORT_PARTS, peak + SHORT_TOP, ended, current)
+    if (ended >= PARTS) learn(row, peak + SHORT_MOMENTS, window, ended - PARTS + 1, SHORT_MEMORY)
+    if (ended % PARTS !== 0) continue
+    const endedLong = ended / PARTS
+    const day = endPart(row, peak + LONG_PARTS, peak + LONG_TOP, endedLong, window)
+    if (endedLong >= PARTS) learn(row, peak + LONG_MOMENTS, day, endedLong - PARTS + 1, LONG_MEMORY)
   }
+  return true
 }
 
-function endPart(row: Float64Array, at: number, oldest: number, isWindow: boolean, gain: number): void {
-  row[at + oldest] = row[at + CURRENT]
-  row[at + CURRENT] = 0
-  let top = 0
+/** The maximum of the window that ends with the part; what stays in the running one goes to `row[top]`. */
+function endPart(row: Float64Array, parts: number, top: number, ended: number, peak: number): number {
+  row[parts + ((ended - 1) % PARTS)] = peak
+  const oldest = ended % PARTS
   let recent = 0
-  const next = (oldest + 1) % SUBS
-  for (let part = 0; part < SUBS; part++) {
-    const peak = row[at + part]
-    if (peak > top) top = peak
-    if (part !== next && peak > recent) recent = peak
+  for (let part = 0; part < PARTS; part++) {
+    if (part !== oldest && row[parts + part] > recent) recent = row[parts + part]
   }
-  row[at + TOP] = recent
-  if (isWindow) learn(row, at, top, gain)
+  row[top] = recent
+  return Math.max(recent, row[parts + oldest])
 }
 
-function learn(row: Float64Array, at: number, top: number, gain: number): void {
+function learn(row: Float64Array, at: number, peak: number, windows: number, memory: number): void {
   if (row[at + LEVEL] === 0) {
-    if (top === 0) return
+    if (peak === 0) return
     // The first window with anything in it.
-    row[at + LEVEL] = top
-    row[at + MEAN] = Math.log(top * (1 + FLOOR_SHARE))
+    row[at + LEVEL] = peak
+    row[at + MEAN] = Math.log(peak * (1 + FLOOR_SHARE))
     return
   }
-  const level = row[at + LEVEL] + gain * (top - row[at + LEVEL])
+  const gain = Math.max(1 / windows, 1 / memory)
+  const level = row[at + LEVEL] + gain * (peak - row[at + LEVEL])
   row[at + LEVEL] = level
-  const off = Math.log(top + FLOOR_SHARE * level) - row[at + MEAN]
+  const off = Math.log(peak + FLOOR_SHARE * level) - row[at + MEAN]
   row[at + MEAN] += gain * off
   row[at + VARIANCE] = (1 - gain) * (row[at + VARIANCE] + gain * off * off)
 }
@@ -106,44 +111,44 @@ function learn(row: Float64Array, at: number, top: number, gain: number): void {
  * not the greatest of its window. Notes it for the windows to come.
  */
 // hot: per reading and statistic
-export function rarity(row: Float64Array, clocks: number, peak: number, statistic: number): number {
-  let sum = 0
-  let count = 0
-  for (let horizon = 0; horizon < HORIZONS; horizon++) {
-    const at = peak + horizon * HORIZON_SLOTS
-    if (statistic > row[at + CURRENT]) row[at + CURRENT] = statistic
-    const parts = row[clocks + horizon * CLOCK_SLOTS + PARTS]
-    const isKnown = parts >= PARTS_MIN[horizon]
-    if (isKnown) count++
-    if (!(statistic > row[at + TOP])) {
-      if (isKnown) sum -= 1
-      continue
-    }
-    row[at + TOP] = statistic
-    if (isKnown)
-      sum += deviations(row, at, statistic, Math.min(parts - SUBS + 1, MEMORY_PARTS[horizon]) / SUBS)
-  }
-  return sum > 0 ? sum / count : 0
+export function rarity(row: Float64Array, clock: number, peak: number, statistic: number): number {
+  if (statistic > row[peak + CURRENT]) row[peak + CURRENT] = statistic
+  return statistic > row[peak + SHORT_TOP] ? rarityOfTop(row, clock, peak, statistic) : 0
 }
 
-function deviations(row: Float64Array, at: number, statistic: number, windows: number): number {
+function rarityOfTop(row: Float64Array, clock: number, peak: number, statistic: number): number {
+  row[peak + SHORT_TOP] = statistic
+  const isTopOfDay = statistic > row[peak + LONG_TOP]
+  if (isTopOfDay) row[peak + LONG_TOP] = statistic
+  const parts = row[clock + ENDED_PARTS]
+  if (parts < SHORT_PARTS_MIN) return 0
+  const short = deviations(row, peak + SHORT_MOMENTS, statistic, Math.min(parts - PARTS + 1, SHORT_MEMORY))
+  const longParts = Math.floor(parts / PARTS)
+  if (longParts < LONG_PARTS_MIN) return Math.max(0, short)
+  const windows = Math.min(longParts - PARTS + 1, LONG_MEMORY)
+  const long = isTopOfDay ? deviations(row, peak + LONG_MOMENTS, statistic, windows) : -1
+  return Math.max(0, (short + long) / 2)
+}
+
+function deviations(row: Float64Array, at: number, statistic: number, parts: number): number {
   const level = row[at + LEVEL]
   if (level === 0) return RARITY_MAX
-  const variance = (windows * row[at + VARIANCE] + PRIOR_WINDOWS * PRIOR_VARIANCE) / (windows + PRIOR_WINDOWS)
   const off = Math.log(statistic + FLOOR_SHARE * level) - row[at + MEAN]
-  const found = off / (Math.sqrt(variance) + DEVIATION_FLOOR)
-  return found < -1 ? -1 : Math.min(found, RARITY_MAX)
+  return Math.min(RARITY_MAX, Math.max(-1, off / usualDeviation(row, at, parts / PARTS)))
 }
 
-/** What the statistic may reach without being rare by `rare` deviations within a quarter of a day; NaN while unknown. */
-export function usualPeak(row: Float64Array, clocks: number, peak: number, rare: number): number {
-  const parts = row[clocks + PARTS]
-  const level = row[peak + LEVEL]
-  if (parts < PARTS_MIN[0]) return Number.NaN
-  if (level === 0) return 0
-  const windows = Math.min(parts - SUBS + 1, MEMORY_PARTS[0]) / SUBS
-  const variance =
-    (windows * row[peak + VARIANCE] + PRIOR_WINDOWS * PRIOR_VARIANCE) / (windows + PRIOR_WINDOWS)
-  const reach = row[peak + MEAN] + rare * (Math.sqrt(variance) + DEVIATION_FLOOR)
-  return Math.max(0, Math.exp(reach) - FLOOR_SHARE * level)
+function usualDeviation(row: Float64Array, at: number, windows: number): number {
+  const prior = PRIOR_WINDOWS * PRIOR_VARIANCE
+  return DEVIATION_FLOOR + Math.sqrt((windows * row[at + VARIANCE] + prior) / (windows + PRIOR_WINDOWS))
+}
+
+/** What the statistic may reach without being rare by `rare` deviations of the short horizon; NaN while unknown. */
+export function usualPeak(row: Float64Array, clock: number, peak: number, rare: number): number {
+  const parts = row[clock + ENDED_PARTS]
+  if (parts < SHORT_PARTS_MIN) return Number.NaN
+  const at = peak + SHORT_MOMENTS
+  if (row[at + LEVEL] === 0) return 0
+  const windows = Math.min(parts - PARTS + 1, SHORT_MEMORY) / PARTS
+  const reach = Math.exp(row[at + MEAN] + rare * usualDeviation(row, at, windows))
+  return Math.max(0, reach - FLOOR_SHARE * row[at + LEVEL])
 }
