@@ -167,10 +167,12 @@ export class CarriedWindows implements OrderedOperator {
   }
 
   save(out: StateWriter): void {
+    this.#amendments.save(out)
     out.f64(this.#records)
   }
 
   load(from: StateReader): void {
+    this.#amendments.load(from)
     const records = from.f64()
     assert(records.length % STRIDE === 0, 'state has other windows')
     this.#records = records

@@ -84,11 +84,13 @@ export class CountWindows implements OrderedOperator {
   }
 
   save(out: StateWriter): void {
+    this.#amendments.save(out)
     this.#open.save(out)
     out.u8(this.#isRankLost)
   }
 
   load(from: StateReader): void {
+    this.#amendments.load(from)
     this.#open.load(from)
     this.#isRankLost = from.u8()
   }

@@ -6,6 +6,7 @@
  * counts. count, firstTsMs and lastTsMs are those of all readings that the operator takes, texts among them when it was asked for
  * states; other doubles are of the numbers alone, and NaN when they were not asked for or are undefined.
  */
+import type { Stateful, StateReader, StateWriter } from '../codecs/state.ts'
 
 const CAPACITY_MIN = 1024
 
@@ -102,7 +103,7 @@ const RANGES_MAX = 8
  * Ranges of reading times, [fromMs, toMs], whose windows are to be computed anew from all readings. What is near another range of
  * the same series and operator joins it; past RANGES_MAX, anything joins the newest.
  */
-export class AmendmentRows {
+export class AmendmentRows implements Stateful {
   count = 0
   series = new Int32Array(CAPACITY_MIN)
   operator = new Int32Array(CAPACITY_MIN)
@@ -153,6 +154,41 @@ export class AmendmentRows {
   /** Forgets the rows, keeps the memory. */
   clear(): void {
     this.count = 0
+  }
+
+  /** Appends the other's rows, and clears it. */
+  takeFrom(other: AmendmentRows): void {
+    const { count } = this
+    while (this.series.length < count + other.count) this.#grow()
+    for (let row = 0; row < other.count; row++) {
+      this.series[count + row] = other.series[row]
+      this.operator[count + row] = other.operator[row]
+      this.fromMs[count + row] = other.fromMs[row]
+      this.toMs[count + row] = other.toMs[row]
+    }
+    this.count = count + other.count
+    other.clear()
+  }
+
+  save(out: StateWriter): void {
+    const { count } = this
+    out.i32(this.series, count)
+    out.i32(this.operator, count)
+    out.f64(this.fromMs, count)
+    out.f64(this.toMs, count)
+    out.i32(this.#previous, count)
+  }
+
+  load(from: StateReader): void {
+    const series = from.i32()
+    const count = series.length
+    while (this.series.length < count) this.#grow()
+    this.series.set(series)
+    this.operator.set(from.i32())
+    this.fromMs.set(from.f64())
+    this.toMs.set(from.f64())
+    this.#previous.set(from.i32())
+    this.count = count
   }
 
   #join(row: number, fromMs: number, toMs: number): void {

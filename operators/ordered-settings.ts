@@ -13,6 +13,8 @@ export interface OrderedSettings {
   aheadGuardMs: number
   /** Series silent for this long lose their state; seven days by default. */
   forgetMs?: number
+  /** Amendments leave this often, joined by then; every ten seconds by default. */
+  amendEveryMs?: number
   /** Room for readings that are held, in all; 16 million by default, 16 bytes each. */
   heldMax?: number
   /** Room for what windows keep of readings (values, panes, states), in doubles; 64 million by default. */
@@ -20,8 +22,9 @@ export interface OrderedSettings {
 }
 
 /** To be raised when the saved layout changes, or a constant or rule that decides which rows come next. */
-const STATE_VERSION = 1
+const STATE_VERSION = 2
 const FORGET_MS = 7 * 86_400_000
+const AMEND_EVERY_MS = 10_000
 const HELD_MAX = 16_000_000
 const KEPT_MAX = 64_000_000
 const ROOM_MAX = 1_000_000_000
@@ -33,9 +36,10 @@ const COUNT_SIZE_MAX = 1_000_000_000
 
 /** With what was left out; throws WindowSettingsError. */
 export function completeSettings(settings: OrderedSettings): Required<OrderedSettings> {
-  const { forgetMs = FORGET_MS, heldMax = HELD_MAX, keptMax = KEPT_MAX } = settings
-  const complete = { ...settings, forgetMs, heldMax, keptMax }
-  for (const name of ['latenessMs', 'idleTimeoutMs', 'aheadGuardMs', 'forgetMs'] as const) {
+  const { forgetMs = FORGET_MS, amendEveryMs = AMEND_EVERY_MS } = settings
+  const { heldMax = HELD_MAX, keptMax = KEPT_MAX } = settings
+  const complete = { ...settings, forgetMs, amendEveryMs, heldMax, keptMax }
+  for (const name of ['latenessMs', 'idleTimeoutMs', 'aheadGuardMs', 'forgetMs', 'amendEveryMs'] as const) {
     checkWhole(name, complete[name], 0, Number.MAX_SAFE_INTEGER)
   }
   for (const name of ['heldMax', 'keptMax'] as const) checkWhole(name, complete[name], 1, ROOM_MAX)
@@ -45,19 +49,11 @@ export function completeSettings(settings: OrderedSettings): Required<OrderedSet
 
 /** Equal for equal settings, and only for them. */
 export function settingsNumbers(settings: Required<OrderedSettings>): Float64Array {
-  const { latenessMs, idleTimeoutMs, aheadGuardMs, forgetMs, heldMax, keptMax } = settings
+  const { latenessMs, idleTimeoutMs, aheadGuardMs, forgetMs, amendEveryMs, heldMax, keptMax } = settings
+  const timesMs = [latenessMs, idleTimeoutMs, aheadGuardMs, forgetMs, amendEveryMs]
   const specs = settings.specs.map((spec) => [windowLabel(spec), windowAggregates(spec), spec.earlyMs])
   const bytes = new TextEncoder().encode(JSON.stringify(specs))
-  return Float64Array.of(
-    STATE_VERSION,
-    latenessMs,
-    idleTimeoutMs,
-    aheadGuardMs,
-    forgetMs,
-    heldMax,
-    keptMax,
-    ...bytes,
-  )
+  return Float64Array.of(STATE_VERSION, ...timesMs, heldMax, keptMax, ...bytes)
 }
 
 function checkSpec(path: string, spec: WindowSpec): void {

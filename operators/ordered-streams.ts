@@ -30,6 +30,7 @@ export function makeSettings(prng: Prng, kinds: readonly WindowSpec['kind'][]): 
     idleTimeoutMs: pick(prng, [0, 5000, 30_000]),
     aheadGuardMs: pick(prng, [0, 20_000, 300_000]),
     forgetMs: pick(prng, [0, 20_000, 120_000, 86_400_000]),
+    amendEveryMs: pick(prng, [0, 1000, 10_000]),
     heldMax: pick(prng, [1, 40, 1_000_000]),
     keptMax: pick(prng, [200, 64_000_000, 64_000_000]),
   }

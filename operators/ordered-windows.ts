@@ -8,6 +8,7 @@
  * A reading is held until the series' newest event time is more than the lateness above it, or the series was silent for the idle
  * timeout. Then open windows are shown as they stand; so they are every `earlyMs` of an operator. A reading below what was handed
  * on is late: no operator takes it; the windows it belongs to are asked to be computed anew from all readings (an amendment).
+ * Amendments are dear, an insert that carries one more than what is in it: they leave every `amendEveryMs`, joined where they can be.
  *
  * A series that is silent for `forgetMs` loses its state. After that, and in windows that are not fresh, readings of an earlier
  * life may be there, none further ahead of its arrival than the guard; windows up to that event time are dirty.
@@ -52,6 +53,8 @@ export interface OrderedStats {
 const TS_MS_MAX = 2 ** 51
 const SWEEP_SLOTS_MAX = 262_144
 const TICK_ROWS_MAX = 65_536
+/** Amendments that wait to be joined with others; a tick lets more of them go. */
+const ASKED_MAX = 65_536
 
 export class OrderedWindows implements Stateful {
   /** What the owner takes and clears. */
@@ -66,6 +69,9 @@ export class OrderedWindows implements Stateful {
   readonly #settings: Required<OrderedSettings>
   readonly #settingsSaved: Float64Array
   readonly #takesTexts: boolean
+  /** Amendments that were asked for and did not leave yet, and the engine time at which they next do. */
+  readonly #asked = new AmendmentRows()
+  #amendAtMs = Number.NEGATIVE_INFINITY
   #isFresh: boolean
   #gapMs = 0
   #lateCount = 0
@@ -87,7 +93,7 @@ export class OrderedWindows implements Stateful {
     this.#settings = completeSettings(settings)
     this.#settingsSaved = settingsNumbers(this.#settings)
     this.#isFresh = isFresh
-    const output = { rows: this.rows, amendments: this.amendments, slots: this.#slots }
+    const output = { rows: this.rows, amendments: this.#asked, slots: this.#slots }
     this.#memory = new OrderedMemory(this.#settings.keptMax)
     this.#operators = settings.specs.map((spec, index) => makeOperator(spec, index, output, this.#memory))
     this.#takesTexts = this.#operators.some((operator) => operator.takesTexts)
@@ -116,10 +122,11 @@ export class OrderedWindows implements Stateful {
   tick(nowMs: number): void {
     assert(Number.isFinite(nowMs), 'a tick has no time')
     const engineMs = nowMs - this.#gapMs
+    this.#amend(engineMs)
     for (let index = 0; index < this.#operators.length; index++) this.#showEarly(index, engineMs)
-    const rowsMax = this.rows.count + this.amendments.count + TICK_ROWS_MAX
+    const rowsMax = this.#rowCount + TICK_ROWS_MAX
     let left = Math.min(this.#slots.slotMax, SWEEP_SLOTS_MAX)
-    for (; left > 0 && this.rows.count + this.amendments.count < rowsMax; left--) {
+    for (; left > 0 && this.#rowCount < rowsMax; left--) {
       if (this.#sweepNext > this.#slots.slotMax) this.#beginSweep()
       const slot = this.#sweepNext++
       if (this.#slots.seriesOf[slot] >= 0 && !this.#sweep(slot, engineMs)) this.#isSweepQuiet = false
@@ -129,7 +136,7 @@ export class OrderedWindows implements Stateful {
 
   /** Whether no reading is held and no open window waits to be shown: ticks would change nothing but what is forgotten. */
   get isQuiet(): boolean {
-    return this.#isQuiet
+    return this.#isQuiet && this.#asked.count === 0
   }
 
   /** The engine was down that long before the next call: nobody was idle in it. */
@@ -145,10 +152,15 @@ export class OrderedWindows implements Stateful {
    */
   flush(rowsMax = Number.POSITIVE_INFINITY): boolean {
     for (; this.#flushNext <= this.#slots.slotMax; this.#flushNext++) {
-      if (this.rows.count + this.amendments.count >= rowsMax) return false
+      if (this.#rowCount >= rowsMax) {
+        this.amendments.takeFrom(this.#asked)
+        return false
+      }
       if (this.#slots.seriesOf[this.#flushNext] >= 0) this.#settleIdle(this.#flushNext)
     }
     assert(this.#buffer.heldCount === 0, 'a reading stayed held through a flush')
+    this.amendments.takeFrom(this.#asked)
+    this.#amendAtMs = Number.NEGATIVE_INFINITY
     this.#isFresh = false
     this.#isQuiet = true
     this.#gapMs = 0
@@ -177,7 +189,7 @@ export class OrderedWindows implements Stateful {
     assert(this.rows.count + this.amendments.count === 0, 'rows were not taken before the state was saved')
     out.f64(this.#settingsSaved)
     out.numbers(this.#isFresh ? 1 : 0, this.#gapMs, this.#lateCount, this.#skippedCount)
-    out.numbers(this.#sweepNext, this.#flushNext)
+    out.numbers(this.#sweepNext, this.#flushNext, this.#amendAtMs)
     out.f64(this.#earlyAtMs)
     out.i32(this.#earlyNext)
     for (const part of this.#stateful()) part.save(out)
@@ -192,7 +204,8 @@ export class OrderedWindows implements Stateful {
       throw new WindowSettingsError('state of ordered windows with other settings')
     }
     const [isFresh, gapMs, lateCount, skippedCount] = from.numbers(4)
-    const [sweepNext, flushNext] = from.numbers(2)
+    const [sweepNext, flushNext, amendAtMs] = from.numbers(3)
+    this.#amendAtMs = amendAtMs
     this.#isFresh = isFresh === 1
     this.#gapMs = gapMs
     this.#lateCount = lateCount
@@ -214,8 +227,12 @@ export class OrderedWindows implements Stateful {
     }
   }
 
+  get #rowCount(): number {
+    return this.rows.count + this.amendments.count + this.#asked.count
+  }
+
   #stateful(): Stateful[] {
-    return [this.texts, this.#slots, this.#buffer, this.#memory, ...this.#operators]
+    return [this.texts, this.#asked, this.#slots, this.#buffer, this.#memory, ...this.#operators]
   }
 
   #addText(series: number, readings: OrderedReadings, row: number, ts: number, arrivalMs: number): void {
@@ -265,6 +282,14 @@ export class OrderedWindows implements Stateful {
     for (const operator of this.#operators) if (!isText || operator.takesTexts) operator.late(slot, ts)
   }
 
+  /** Lets amendments go at multiples of their period, so that no series decides when those of others leave; or when there are many. */
+  #amend(engineMs: number): void {
+    const { amendEveryMs } = this.#settings
+    if (engineMs < this.#amendAtMs && this.#asked.count < ASKED_MAX) return
+    this.#amendAtMs = amendEveryMs === 0 ? engineMs : (Math.floor(engineMs / amendEveryMs) + 1) * amendEveryMs
+    this.amendments.takeFrom(this.#asked)
+  }
+
   /** Goes on with the operator's early round, or begins one when it is time. */
   #showEarly(index: number, engineMs: number): void {
     const { earlyMs } = this.#settings.specs[index]
@@ -279,8 +304,8 @@ export class OrderedWindows implements Stateful {
     }
     const operator = this.#operators[index]
     const slotEnd = Math.min(this.#slots.slotMax + 1, slot + SWEEP_SLOTS_MAX)
-    const rowsMax = this.rows.count + this.amendments.count + TICK_ROWS_MAX
-    for (; slot < slotEnd && this.rows.count + this.amendments.count < rowsMax; slot++) {
+    const rowsMax = this.#rowCount + TICK_ROWS_MAX
+    for (; slot < slotEnd && this.#rowCount < rowsMax; slot++) {
       if (this.#slots.seriesOf[slot] >= 0) operator.show(slot)
     }
     this.#earlyNext[index] = slot > this.#slots.slotMax ? 0 : slot

@@ -79,10 +79,12 @@ export class SessionWindows implements OrderedOperator {
   }
 
   save(out: StateWriter): void {
+    this.#amendments.save(out)
     this.#open.save(out)
   }
 
   load(from: StateReader): void {
+    this.#amendments.load(from)
     this.#open.load(from)
   }
 

@@ -95,12 +95,14 @@ export class SlidingWindows implements OrderedOperator {
   }
 
   save(out: StateWriter): void {
+    this.#amendments.save(out)
     out.f64(this.#records)
     this.#numbers.save(out)
     this.#states.save(out)
   }
 
   load(from: StateReader): void {
+    this.#amendments.load(from)
     const records = from.f64()
     assert(records.length % STRIDE === 0, 'state has other windows')
     this.#records = records

@@ -1,14 +1,15 @@
 /**
  * Asks for amendments on behalf of one operator, and remembers where the last one of each slot stands, so that ranges of a batch
- * join. One owner: the operator. What is remembered need not be saved: at worst two rows of a batch say what one could.
+ * join. One owner: the operator.
  */
+import type { Stateful, StateReader, StateWriter } from '../codecs/state.ts'
 import type { OrderedOutput } from './ordered-operator.ts'
 
-export class SlotAmendments {
+export class SlotAmendments implements Stateful {
   readonly #index: number
   readonly #output: OrderedOutput
   readonly #nearMs: number
-  #newest = new Int32Array(64)
+  #newest: Int32Array = new Int32Array(64)
 
   /** Ranges up to `nearMs` apart join. */
   constructor(index: number, output: OrderedOutput, nearMs: number) {
@@ -34,5 +35,13 @@ export class SlotAmendments {
     const { amendments, slots } = this.#output
     const series = slots.seriesOf[slot]
     this.#newest[slot] = amendments.ask(this.#newest[slot], series, this.#index, fromMs, toMs, this.#nearMs)
+  }
+
+  save(out: StateWriter): void {
+    out.i32(this.#newest)
+  }
+
+  load(from: StateReader): void {
+    this.#newest = from.i32()
   }
 }
