@@ -16,6 +16,7 @@
  * The last five are NaN where the window was not asked for them; distinct is off by 1.6 % (one deviation) among thousands,
  * and hardly among few, quantiles by at most 1/128.
  */
+import type { WindowSpec } from '../../operators/window-spec.ts'
 import {
   columnDefinitions,
   DATABASE,
@@ -27,6 +28,7 @@ import {
 } from './columns.ts'
 import { ADD_EXTRA_COLUMNS, FUNCTIONS, ROLLUPS_MERGED } from './rollups-schema.ts'
 import { StoreError } from './target.ts'
+import { windowsStatements } from './windows-schema.ts'
 
 /**
  * How many of a table's latest insert tokens ClickHouse remembers. More inserts than this must never be
@@ -48,6 +50,8 @@ export type Execute = (sql: string) => Promise<void>
 export interface SchemaOptions {
   /** Sync each insert before it is confirmed: for the embedded store, whose replica nobody else holds. */
   syncOnInsert: boolean
+  /** Windows that the engine makes: those that do not merge need views, which later starts leave in place. */
+  windows?: readonly WindowSpec[]
 }
 
 /**
@@ -86,6 +90,7 @@ function schemaStatements(options: SchemaOptions): string[] {
     ADD_EXTRA_COLUMNS,
     ROLLUPS_MERGED,
     LEDGER_BALANCE,
+    ...windowsStatements(options.windows ?? [], tableSettings(options, false)),
     `INSERT INTO ${DATABASE}.migrations (version)
       SELECT ${SCHEMA_VERSION} WHERE ${SCHEMA_VERSION} NOT IN (SELECT version FROM ${DATABASE}.migrations)`,
   ]
