@@ -16,14 +16,15 @@ afterEach(async () => {
 
 const CONFIG_URL = new URL('./config.ts', import.meta.url).href
 
-function configSource(steps: string): string {
-  return `import { defineConfig, derive, filter, map, tumbling } from '${CONFIG_URL}'
+function configSource(steps: string, operators = `tumbling('1s')`): string {
+  return `import { defineConfig, derive, filter, map, session, tumbling } from '${CONFIG_URL}'
 export default defineConfig({
   streams: [{
     name: 'plant', topic: 'plants/{plant}/{device}/{metric}',
     metrics: { exclude: ['*.debug'], units: { oven: '°C' } },
     raw: { retention: '30d' },
     steps: [${steps}],
+    operators: [${operators}],
   }],
   windows: { widths: ['1s'], latenessMs: 200, idleTimeoutMs: 800 },
 })
@@ -107,6 +108,19 @@ test('steps decide what is stored; dry-run tells what others would have stored',
   expect(counts).toContainEqual(['dead_letters', null, 2, 2])
   expect(counts.find(([table]) => table === 'rollups')?.[2]).toBeGreaterThan(0)
   for (const kind of same.kinds) expect([kind.onlyRunning, kind.onlyTried, kind.different]).toEqual([0, 0, 0])
+
+  const sessions = join(directory, 'sessions.ts')
+  writeFileSync(
+    sessions,
+    configSource(STEPS.join(', '), `session('30s', { aggregates: ['count', 'states'] })`),
+  )
+  const { kinds } = await dryRun(sessions, '--running', config)
+  expect(kinds.find(({ table }) => table === 'windows')).toMatchObject({
+    window: 'session 30s',
+    running: 0,
+    tried: 5,
+    onlyTried: 5,
+  })
 
   const other = join(directory, 'other.ts')
   writeFileSync(other, configSource(`map('oven', ({ value }) => value + 1), ${STEPS[2]}`))

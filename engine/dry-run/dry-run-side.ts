@@ -3,9 +3,12 @@
  * with another's. Owned by one job of the dry run.
  */
 import { RecordKind, type RecordViews } from '../../codecs/journal/record.ts'
+import { WINDOW_CELLS, WindowCell } from '../../operators/ordered-rows.ts'
+import type { OrderedWindows } from '../../operators/ordered-windows.ts'
 import type { LimitsConfig, WindowConfig } from '../config.ts'
 import type { OperatorSet } from '../shard/operator-set.ts'
-import { Pipeline, type PipelineStream } from '../shard/pipeline.ts'
+import { Pipeline } from '../shard/pipeline.ts'
+import type { PipelineStream } from '../shard/pipeline-stream.ts'
 import { RoutedRecords } from './routed-records.ts'
 import type { Pane, SideRow } from './row-comparison.ts'
 
@@ -15,6 +18,9 @@ export interface SideSettings {
   metricsPerDeviceMax: number
   inFlightMax: LimitsConfig['receiveMaximum']
 }
+
+/** Without the start, which is in the key. */
+const CELLS = Object.entries(WindowCell).filter(([cell]) => cell !== 'startMs')
 
 export class DryRunSide {
   /** Messages that no stream takes. */
@@ -70,7 +76,7 @@ export class DryRunSide {
   }
 
   #rollups(): SideRow[] {
-    return this.#pipeline.sets.flatMap((set) => this.#rollupsOf(set))
+    return this.#pipeline.sets.flatMap((set) => [...this.#rollupsOf(set), ...this.#windowsOf(set)])
   }
 
   #rollupsOf({ merging, plan }: OperatorSet): SideRow[] {
@@ -90,6 +96,42 @@ export class DryRunSide {
       }
       return { table: 'rollups', stream, window: plan.merging[closed.window[row]].label, key, pane }
     })
+  }
+
+  /** What was asked for; late readings' amendments are rows that ClickHouse would compute. */
+  #windowsOf({ ordered, plan }: OperatorSet): SideRow[] {
+    if (ordered === null) return []
+    const { rows, amendments } = ordered
+    const windows = Array.from({ length: rows.count }, (_, row): SideRow => {
+      const { stream, name } = this.#series(rows.series[row])
+      const at = row * WINDOW_CELLS
+      const cells = CELLS.map(([cell, index]) => [cell, rows.cells[at + index]] as const)
+      const said = cells
+        .filter(([, value]) => !Number.isNaN(value))
+        .map(([cell, value]) => `${cell} ${value}`)
+      const key = `${name} ${new Date(rows.cells[at + WindowCell.startMs]).toISOString()}`
+      const latest = [...said, ...this.#statesOf(ordered, row)].join(', ')
+      return { table: 'windows', stream, window: plan.ordered[rows.operator[row]].label, key, latest }
+    })
+    const asked = Array.from({ length: amendments.count }, (_, row): SideRow => {
+      const { stream, name } = this.#series(amendments.series[row])
+      const times = [amendments.fromMs[row], amendments.toMs[row]].map((ms) => new Date(ms).toISOString())
+      const window = plan.ordered[amendments.operator[row]].label
+      return { table: 'amendments', stream, window, key: name, value: times.join(' to ') }
+    })
+    return [...windows, ...asked]
+  }
+
+  #statesOf({ rows, texts }: OrderedWindows, row: number): string[] {
+    const states: string[] = []
+    for (let at = rows.stateStart[row]; at < rows.stateEnd[row]; at++) {
+      const text = rows.stateText[at]
+      const start = texts.starts[text]
+      const name =
+        text === 0 ? String(rows.stateNumber[at]) : decode(texts.bytes, start, texts.starts[text + 1] - start)
+      states.push(`${name} for ${rows.stateMs[at]} ms`)
+    }
+    return states
   }
 
   #letters(): SideRow[] {

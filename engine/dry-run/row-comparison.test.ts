@@ -62,6 +62,24 @@ test('a window that differs is told with both values; of many the oldest are set
   ])
 })
 
+test('of rows that replace one another the last counts', () => {
+  const latest = (said: string): SideRow => ({
+    table: 'windows',
+    stream: 's',
+    window: 'session 30s',
+    key: 'k',
+    latest: said,
+  })
+  const comparison = new RowComparison()
+  comparison.add([latest('count 1')], [])
+  comparison.add([latest('count 2')], [latest('count 2')])
+  expect(comparison.finish()).toMatchObject([{ running: 1, tried: 1, different: 0 }])
+  comparison.add([latest('count 1'), latest('count 3')], [latest('count 2')])
+  expect(comparison.finish()).toMatchObject([
+    { running: 2, tried: 2, different: 1, examples: ['k: count 3 -> count 2'] },
+  ])
+})
+
 test('findings of shards add up', () => {
   const one = new RowComparison()
   one.add([sample('a', '1')], [])

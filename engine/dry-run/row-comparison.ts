@@ -17,8 +17,11 @@ export interface Pane {
 
 /** A row by what names it and what it holds. */
 export type SideRow = { table: string; stream: string; window: string | null; key: string } & (
-  | { value: string; pane?: undefined }
-  | { pane: Pane; value?: undefined }
+  | { value: string; pane?: undefined; latest?: undefined }
+  /** A part: those of one key merge. */
+  | { pane: Pane; value?: undefined; latest?: undefined }
+  /** Of those of one key the last one counts. */
+  | { latest: string; value?: undefined; pane?: undefined }
 )
 
 /** A kind of rows: a table, a stream and, of windows, which ones. */
@@ -40,7 +43,8 @@ const WINDOW_COUNT_MAX = 500_000
 /** Sums in another order of the same readings. */
 const SUM_TOLERANCE = 1e-9
 
-type Pair = { kind: KindFindings; key: string; running: Pane | null; tried: Pane | null }
+type Window = Pane | string
+type Pair = { kind: KindFindings; key: string; running: Window | null; tried: Window | null }
 
 export class RowComparison {
   #kinds = new Map<string, KindFindings>()
@@ -61,8 +65,8 @@ export class RowComparison {
       for (const row of rows) {
         const kind = this.#kindOf(row)
         const name = `${row.table}\n${row.stream}\n${row.window}\n${row.key}`
-        if (row.pane !== undefined) {
-          this.#merge(name, kind, row.key, side, row.pane)
+        if (row.value === undefined) {
+          this.#merge(name, kind, row.key, side, row.pane ?? row.latest)
           continue
         }
         const pair = values.get(name) ?? { kind, key: row.key, running: [], tried: [] }
@@ -91,12 +95,13 @@ export class RowComparison {
     return kind
   }
 
-  #merge(name: string, kind: KindFindings, key: string, side: 'running' | 'tried', pane: Pane): void {
+  #merge(name: string, kind: KindFindings, key: string, side: 'running' | 'tried', window: Window): void {
     const pair = this.#windows.get(name) ?? { kind, key, running: null, tried: null }
     this.#windows.set(name, pair)
     const into = pair[side]
-    if (into === null) pair[side] = { ...pane }
-    else mergePane(into, pane)
+    if (typeof window === 'string') pair[side] = window
+    else if (into === null || typeof into === 'string') pair[side] = { ...window }
+    else mergePane(into, window)
   }
 
   /** Compares the oldest windows, and forgets them. */
@@ -105,7 +110,7 @@ export class RowComparison {
     for (const [name, { kind, key, running, tried }] of this.#windows) {
       if (left-- === 0) return
       this.#windows.delete(name)
-      if (running !== null && tried !== null && isSamePane(running, tried)) {
+      if (isSame(running, tried)) {
         kind.running++
         kind.tried++
       } else compareValues(kind, key, textsOf(running), textsOf(tried))
@@ -127,9 +132,10 @@ function compareValues(kind: KindFindings, key: string, running: string[], tried
   kind.examples.push(`${key}: ${was} -> ${is}`)
 }
 
-function textsOf(pane: Pane | null): string[] {
-  if (pane === null) return []
-  const { count, sum, min, max, first, last } = pane
+function textsOf(window: Window | null): string[] {
+  if (window === null) return []
+  if (typeof window === 'string') return [window]
+  const { count, sum, min, max, first, last } = window
   return [`count ${count}, sum ${sum}, min ${min}, max ${max}, first ${first[1]}, last ${last[1]}`]
 }
 
@@ -146,11 +152,12 @@ function isBefore(a: [number, number], b: [number, number]): boolean {
   return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1])
 }
 
-function isSamePane(a: Pane, b: Pane): boolean {
-  const isSame = (one: number[], other: number[]) => one.every((value, index) => value === other[index])
-  const isSumSame = Math.abs(a.sum - b.sum) <= SUM_TOLERANCE * Math.max(Math.abs(a.sum), Math.abs(b.sum), 1)
+function isSame(a: Window | null, b: Window | null): boolean {
+  if (a === null || b === null || typeof a === 'string' || typeof b === 'string') return a !== null && a === b
   const exact = ({ count, min, max, first, last }: Pane) => [count, min, max, ...first, ...last]
-  return isSumSame && isSame(exact(a), exact(b))
+  const others = exact(b)
+  const isExact = exact(a).every((value, index) => value === others[index])
+  return isExact && Math.abs(a.sum - b.sum) <= SUM_TOLERANCE * Math.max(Math.abs(a.sum), Math.abs(b.sum), 1)
 }
 
 /** Findings of several shards as one. */

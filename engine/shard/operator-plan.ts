@@ -8,7 +8,7 @@ import type { Branch, StreamOperator } from '../config.ts'
 import { fingerprint } from '../config-layout.ts'
 import { takesAll } from '../steps/metric-filter.ts'
 import { EVERY_BRANCH } from '../steps/row-branches.ts'
-import type { PipelineStream } from './pipeline.ts'
+import type { PipelineStream } from './pipeline-stream.ts'
 
 export interface PlannedOperator {
   /** As the column `window` names it. */

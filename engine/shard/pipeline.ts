@@ -19,7 +19,6 @@ import { MetricNames } from '../../codecs/metric-names.ts'
 import { DATE_TIME_MS_MAX, DATE_TIME_MS_MIN } from '../../codecs/native/date-time.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
 import { PLAIN_AGGREGATES, type WindowSpec, windowLabel } from '../../operators/window-spec.ts'
-import type { StreamConfig, StreamPipeline } from '../config.ts'
 import { quarantineReason, readingPayload } from '../steps/quarantine.ts'
 import { EVERY_BRANCH, FedRows, RowBranches } from '../steps/row-branches.ts'
 import { StepFaults } from '../steps/step-faults.ts'
@@ -32,6 +31,7 @@ import { Ledger } from './ledger.ts'
 import { MessageDecoder } from './message-decoder.ts'
 import { planOfWidths, planOperatorSets } from './operator-plan.ts'
 import { OperatorSet, type OperatorTimes } from './operator-set.ts'
+import type { PipelineStream } from './pipeline-stream.ts'
 import { Redelivery } from './redelivery.ts'
 import { SeriesPlacement } from './series-placement.ts'
 import { SeriesTable } from './series-table.ts'
@@ -55,11 +55,6 @@ export interface PipelineSettings extends OperatorTimes {
   metricsPerDeviceMax?: number
   /** By number. Left out: all are plain. */
   streams?: readonly PipelineStream[]
-}
-
-export interface PipelineStream {
-  stream: StreamConfig
-  pipeline: StreamPipeline
 }
 
 export class Pipeline {

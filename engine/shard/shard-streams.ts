@@ -5,7 +5,7 @@
 import { loadConfig } from '../config-file.ts'
 import { type ConfigLayout, pipelinesOf } from '../config-layout.ts'
 import { EngineError } from '../engine-error.ts'
-import type { PipelineStream } from './pipeline.ts'
+import type { PipelineStream } from './pipeline-stream.ts'
 
 /** Throws EngineError when the file has not got a function that the layout names, and ConfigError. */
 export async function loadStreams(

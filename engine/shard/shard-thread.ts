@@ -14,7 +14,8 @@ import { Doorbell } from '../ring/doorbell.ts'
 import { RingConsumer } from '../ring/ring.ts'
 import { connectStore, type StoreAddress } from '../store/target.ts'
 import { BlockBuilder } from './block-builder.ts'
-import { Pipeline, type PipelineStream } from './pipeline.ts'
+import { Pipeline } from './pipeline.ts'
+import type { PipelineStream } from './pipeline-stream.ts'
 import { Shard } from './shard.ts'
 
 /** A drain waits no longer than this for a ClickHouse that takes nothing. */
