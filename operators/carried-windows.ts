@@ -3,9 +3,9 @@
  * states, for which the reading in force when a window begins counts, however old it is. Windows that hold no reading leave no row.
  * Hopping windows share panes. One owner: the shard's thread.
  *
- * A window closes when the frontier reaches its end. It is dirty when a reading that was not seen may lie behind the one in force
- * at its start. Panes of windows that all closed are given back, so the panes of a series lie within one window's width, but for
- * what one call hands on; what finds no room for a pane is amended.
+ * A window closes when the frontier, or a reading, reaches its end. It is dirty when a reading that was not seen may lie behind the
+ * one in force at its start. Panes of windows that all closed are given back, so the panes of a series lie within one window's
+ * width; what finds no room for a pane is amended.
  */
 import { assert } from '../base/assert.ts'
 import type { StateReader, StateWriter } from '../codecs/state.ts'
@@ -113,25 +113,7 @@ export class CarriedWindows implements OrderedOperator {
   }
 
   settle(slot: number): void {
-    const at = slot * STRIDE
-    const records = this.#records
-    const frontierMs = this.#output.slots.frontierMs(slot)
-    while (records[at + DUE_MS] < frontierMs) {
-      const startMs = this.#earliestWindow(at)
-      if (records[at + CHANGED] === 1) this.#emit(slot, startMs, records[at + HEAD])
-      const nextMs = this.#spans.nextWindow(startMs)
-      records[at + NEXT_WINDOW_MS] = nextMs
-      let head = records[at + HEAD]
-      while (head !== 0 && this.#panes.cell(head, PaneCell.startMs) < nextMs) head = this.#panes.give(head)
-      records[at + HEAD] = head
-      if (head === 0) {
-        records[at + TAIL] = 0
-        records[at + TAIL_END_MS] = Number.NEGATIVE_INFINITY
-        records[at + DUE_MS] = Number.POSITIVE_INFINITY
-      } else {
-        records[at + DUE_MS] = this.#spans.endOf(this.#earliestWindow(at)) - 1
-      }
-    }
+    this.#closeUntil(slot, this.#output.slots.frontierMs(slot))
   }
 
   dueMs(slot: number): number {
@@ -178,6 +160,28 @@ export class CarriedWindows implements OrderedOperator {
     this.#records = records
   }
 
+  /** Closes the windows that end at `untilMs` or before; all their readings have come. */
+  #closeUntil(slot: number, untilMs: number): void {
+    const at = slot * STRIDE
+    const records = this.#records
+    while (records[at + DUE_MS] < untilMs) {
+      const startMs = this.#earliestWindow(at)
+      if (records[at + CHANGED] === 1) this.#emit(slot, startMs, records[at + HEAD])
+      const nextMs = this.#spans.nextWindow(startMs)
+      records[at + NEXT_WINDOW_MS] = nextMs
+      let head = records[at + HEAD]
+      while (head !== 0 && this.#panes.cell(head, PaneCell.startMs) < nextMs) head = this.#panes.give(head)
+      records[at + HEAD] = head
+      if (head === 0) {
+        records[at + TAIL] = 0
+        records[at + TAIL_END_MS] = Number.NEGATIVE_INFINITY
+        records[at + DUE_MS] = Number.POSITIVE_INFINITY
+      } else {
+        records[at + DUE_MS] = this.#spans.endOf(this.#earliestWindow(at)) - 1
+      }
+    }
+  }
+
   /** The earliest open window that holds the first pane. */
   #earliestWindow(at: number): number {
     const headStartMs = this.#panes.cell(this.#records[at + HEAD], PaneCell.startMs)
@@ -186,6 +190,7 @@ export class CarriedWindows implements OrderedOperator {
 
   /** A pane behind the last one, or 0 when there is no room. */
   #openPane(slot: number, ts: number): number {
+    this.#closeUntil(slot, ts)
     if (this.#panes.isFull) return 0
     const at = slot * STRIDE
     const records = this.#records

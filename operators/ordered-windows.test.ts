@@ -229,6 +229,13 @@ describe('bounds', () => {
     expect(rows.every((row) => row.operator === 1)).toBe(true)
   })
 
+  test('with no room left for values, open windows that would need it are amended', () => {
+    const settings = { ...SETTINGS, specs: ALL_KINDS.slice(0, 1), keptMax: 80 }
+    const readings = Array.from({ length: 50 }, (_, series) => ({ series, ts: BASE_MS, value: 1 }))
+    const windows = pushAll(settings, readings, BASE_MS)
+    expect([windows.rows.count, windows.amendments.count]).toEqual([10, 40])
+  })
+
   test('a text that is too long to be kept leaves its windows to amendments', () => {
     const settings = { ...SETTINGS, specs: ALL_KINDS.slice(3, 4) }
     const readings = ['on', 'x'.repeat(257), 'off', 'on'].map((value, index) => {
@@ -319,4 +326,52 @@ test('a series that stays away loses its state; when it is back, its first windo
   expect([windows.rows.count, windows.amendments.count]).toEqual([2, 1])
   table.take(windows)
   expectTable(table, 'back')
+})
+
+describe('late readings at the edge', () => {
+  /** What is asked for of the last reading, once the ones before it were settled by silence. */
+  function askedFor(spec: WindowSpec, readings: OrderedReading[]): number[][] {
+    const settings = { ...SETTINGS, specs: [spec], amendEveryMs: 0 }
+    const windows = new OrderedWindows(settings, true)
+    const table = tableOf(settings)
+    for (const [index, reading] of readings.entries()) {
+      const arrivalMs = BASE_MS + index * 100_000
+      pushReadings(windows, [reading], arrivalMs)
+      table.store([reading])
+      windows.tick(arrivalMs + 30_000)
+      if (index < readings.length - 1) table.take(windows)
+    }
+    windows.flush()
+    const { fromMs, toMs, count } = windows.amendments
+    const asked = Array.from({ length: count }, (_, row) => [fromMs[row] - BASE_MS, toMs[row] - BASE_MS])
+    table.take(windows)
+    expectTable(table, 'edge')
+    return asked
+  }
+  const read = (ms: number, value: number) => ({ series: 0, ts: BASE_MS + ms, value })
+
+  test('a reading a gap before a session belongs to it, one a millisecond further does not', () => {
+    const spec: WindowSpec = { kind: 'session', gapMs: 1000, aggregates: ['sum'], earlyMs: null }
+    const of = (lateMs: number) => askedFor(spec, [read(0, 1), read(5000, 1), read(lateMs, 1), read(5500, 1)])
+    expect(of(4000)).toEqual([[5000, 5500]])
+    expect(of(3999)).toEqual([])
+  })
+
+  test('a reading of the time of the one in force may be the one in force', () => {
+    const spec: WindowSpec = { kind: 'tumbling', widthMs: 10, aggregates: ['increase'], earlyMs: null }
+    const of = (lateMs: number) => askedFor(spec, [read(0, 1), read(5, 1), read(lateMs, 3), read(15, 4)])
+    expect(of(5)).toEqual([[15, 15]])
+    expect(of(4)).toEqual([])
+  })
+})
+
+test('a window that was shown leaves again only if it changed', () => {
+  const settings = { ...SETTINGS, latenessMs: 0, specs: [ALL_KINDS[0], ALL_KINDS[4]] }
+  const windows = new OrderedWindows(settings, true)
+  pushReadings(windows, [{ series: 0, ts: BASE_MS, value: 1 }], BASE_MS)
+  windows.tick(BASE_MS + 30_000)
+  expect(windows.rows.count).toBe(1 + 5)
+  windows.clearRows()
+  pushReadings(windows, [{ series: 0, ts: BASE_MS + 60_000, value: 1 }], BASE_MS + 60_000)
+  expect(windows.rows.count).toBe(0)
 })
