@@ -1,7 +1,9 @@
 /**
  * The data directory: whose it is, and that only one engine uses it. Owned by the main thread.
  *
- *   millrace.json   what the journals were written under: format version, store id, shards, streams, windows
+ *   millrace.json   what the journals were written under: format version, store id, shards, streams and what becomes of
+ *                   their readings
+ *   drained         is there while nothing in the journals waits for ClickHouse: after a clean stop
  *   starts          how often an engine was started here
  *   lock.db         an SQLite database that the engine holds locked; the kernel lets go of it when the process dies
  *   journal/N/      the journal of shard N
@@ -23,28 +25,30 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import type { StreamConfig, WindowConfig } from './config.ts'
+import { assert } from '../base/assert.ts'
+import type { ConfigLayout } from './config-layout.ts'
 import { EngineError } from './engine-error.ts'
 import { type FileLock, takeLock } from './file-lock.ts'
 import { makeDirectory } from './make-directory.ts'
 
 const NAME = 'millrace.json'
-const FORMAT_VERSION = 1
+const DRAINED = 'drained'
+const FORMAT_VERSION = 2
 const START_COUNT_MAX = 2 ** 20 - 1
 /** An engine that was killed may take a moment to be gone. */
 const PREDECESSOR_WAIT_MS = 3000
 
-/** What the journals depend on: readings are dealt out, cut into windows and numbered by it. */
-export interface Layout {
+/** What the journals depend on: readings are dealt out, decoded, cut into windows and numbered by it. */
+export interface Layout extends ConfigLayout {
   shards: number
-  streams: StreamConfig[]
-  windows: WindowConfig
 }
 
 export interface Identity extends Layout {
   formatVersion: number
   /** Of these journals; tokens of inserts begin with it. */
   storeId: string
+  /** Whether readings came before these journals began: their windows are in ClickHouse. */
+  hasPast: boolean
 }
 
 export class DataDirectory {
@@ -74,8 +78,21 @@ export class DataDirectory {
   /** Whether journals under `layout` go on where those here end. */
   fits(layout: Layout): boolean {
     if (this.#identity === null) return false
-    const { shards, streams, windows } = this.#identity
-    return isDeepStrictEqual({ shards, streams, windows }, layout)
+    const { shards, streams, windows, metricsPerDeviceMax } = this.#identity
+    return isDeepStrictEqual({ shards, streams, windows, metricsPerDeviceMax }, layout)
+  }
+
+  /**
+   * Whether journals under `layout` can go on where drained ones end: streams are known by number in journals and snapshots, so
+   * new ones may only come last.
+   */
+  canContinue({ shards, streams }: Layout): boolean {
+    const known = this.#identity
+    if (known === null || known.shards !== shards) return false
+    return known.streams.every((stream, index) => {
+      const next = streams[index]
+      return next !== undefined && next.name === stream.name && next.topic === stream.topic
+    })
   }
 
   /**
@@ -85,9 +102,39 @@ export class DataDirectory {
   begin(layout: Layout): Identity {
     const journals = join(this.path, 'journal')
     const storeId = randomBytes(16).toString('hex')
-    const identity = { formatVersion: FORMAT_VERSION, storeId, ...layout }
+    const hasPast = this.#identity !== null
     rmSync(journals, { recursive: true, force: true })
     mkdirSync(journals)
+    return this.#save({ formatVersion: FORMAT_VERSION, storeId, hasPast, ...layout })
+  }
+
+  /** Goes on with the journals, which `canContinue` and are drained, under another layout. */
+  continue(layout: Layout): Identity {
+    assert(this.#identity !== null && this.canContinue(layout), 'the journals can go on under the layout')
+    return this.#save({ ...this.#identity, ...layout })
+  }
+
+  /** Whether the last engine has brought all of the journals to ClickHouse, windows too: another config may go on with them. */
+  get isDrained(): boolean {
+    return existsSync(join(this.path, DRAINED))
+  }
+
+  /** The next message makes `isDrained` false. A full disk has room for that, and for the opposite it need not. */
+  noteUndrained(): void {
+    rmSync(join(this.path, DRAINED), { force: true })
+    syncPath(this.path)
+  }
+
+  noteDrained(): void {
+    try {
+      writeFileSync(join(this.path, DRAINED), '')
+      syncPath(this.path)
+    } catch {
+      // then the next start with another config looks for itself
+    }
+  }
+
+  #save(identity: Identity): Identity {
     save(join(this.path, NAME), identity)
     this.#identity = identity
     return identity

@@ -21,7 +21,7 @@ export interface WorkerSetup {
 
 export type WorkerRequest =
   | { kind: 'drainGateway' }
-  | { kind: 'drainShard'; timeoutMs: number }
+  | { kind: 'drainShard'; timeoutMs: number; closesWindows: boolean }
   | { kind: 'stop' }
 
 export type WorkerReport =
@@ -37,7 +37,7 @@ const setup = workerData as WorkerSetup
 const send = (message: WorkerReport) => port.postMessage(message)
 
 async function openShard(setup: ShardSetup): Promise<ShardControl> {
-  const streams = setup.layout === null ? [] : await loadStreams(setup.layout, setup.configFile)
+  const streams = await loadStreams(setup.layout, setup.configFile)
   return startShard(setup, streams, (report) => send({ role: 'shard', report }))
 }
 
@@ -57,7 +57,7 @@ async function answer(request: WorkerRequest): Promise<boolean> {
       await gateway?.drain()
       return true
     case 'drainShard':
-      return (await shard?.drain(request.timeoutMs)) ?? true
+      return (await shard?.drain(request.timeoutMs, request.closesWindows)) ?? true
     case 'stop':
       clearInterval(reporting)
       await gateway?.stop()

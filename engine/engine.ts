@@ -2,7 +2,6 @@
  * One engine: data directory, store, gateway and shard threads, HTTP port. Lives on the main thread, which touches no
  * reading: it starts things in order, adds up figures, and stops things in order.
  */
-import { isDeepStrictEqual } from 'node:util'
 import { MessageChannel, type TransferListItem } from 'node:worker_threads'
 import type { Address } from './address.ts'
 import type { MillraceConfig } from './config.ts'
@@ -112,10 +111,13 @@ export class Engine {
     this.#isStopping = true
     await Promise.all(this.#workers.map((worker) => worker.request({ kind: 'drainGateway' })))
     const drained = await Promise.all(
-      this.#workers.map((worker) => worker.request({ kind: 'drainShard', timeoutMs: DRAIN_TIMEOUT_MS })),
+      this.#workers.map((worker) =>
+        worker.request({ kind: 'drainShard', timeoutMs: DRAIN_TIMEOUT_MS, closesWindows: true }),
+      ),
     )
-    await this.#release()
-    return drained.every(Boolean)
+    const isDrained = drained.every(Boolean)
+    await this.#release(isDrained)
+    return isDrained
   }
 
   /** Why no messages are taken at the moment; null when they are. */
@@ -135,6 +137,7 @@ export class Engine {
     this.#life = this.#directory.countStart()
     await this.#store.start()
     const [first, ...others] = this.#workerSetups(await this.#openJournals())
+    this.#directory.noteUndrained()
     const bound = await this.#startWorker(first)
     await Promise.all(
       others.map((plan) => {
@@ -158,19 +161,24 @@ export class Engine {
     }
   }
 
-  /** The journals that this start goes on with. What was written under another layout is brought to ClickHouse first. */
+  /**
+   * The journals that this start goes on with. What was written under another layout is brought to ClickHouse first; where only
+   * the config is another, the journals and the state of what did not change are kept.
+   */
   async #openJournals(): Promise<Identity> {
-    const { streams, windows } = this.#options.config
-    const { identity } = this.#directory
+    const directory = this.#directory
+    const { identity } = directory
     const shards = this.#options.shards ?? identity?.shards ?? this.#options.shardsDefault
-    const layout = { shards, streams, windows }
-    if (identity !== null && this.#directory.fits(layout)) return identity
-    if (identity !== null) await this.#drain(identity)
-    return this.#directory.begin(layout)
+    const layout = { shards, ...layoutOf(this.#options.config) }
+    if (identity === null) return directory.begin(layout)
+    if (directory.fits(layout)) return identity
+    const canContinue = directory.canContinue(layout)
+    if (!directory.isDrained) await this.#drain(identity, !canContinue)
+    return canContinue ? directory.continue(layout) : directory.begin(layout)
   }
 
-  /** Replays journals of an earlier layout under that layout until all of it is stored. */
-  async #drain(identity: Identity): Promise<void> {
+  /** Replays journals of an earlier layout under that layout until all of it is stored, open windows too when asked for. */
+  async #drain(identity: Identity, closesWindows: boolean): Promise<void> {
     const memory = shareMemory(this.#options.config, 1, identity.shards)
     await Promise.all(
       this.#shardSetups(memory, identity).map((shard) =>
@@ -178,7 +186,9 @@ export class Engine {
       ),
     )
     const drained = await Promise.all(
-      this.#workers.map((worker) => worker.request({ kind: 'drainShard', timeoutMs: DRAIN_TIMEOUT_MS })),
+      this.#workers.map((worker) =>
+        worker.request({ kind: 'drainShard', timeoutMs: DRAIN_TIMEOUT_MS, closesWindows }),
+      ),
     )
     await Promise.all(this.#workers.splice(0).map((worker) => worker.stop()))
     this.board.shards.length = 0
@@ -214,10 +224,8 @@ export class Engine {
     ]
   }
 
-  #shardSetups(memory: SharedMemory, { storeId, shards, streams, windows }: Identity): ShardSetup[] {
+  #shardSetups(memory: SharedMemory, { storeId, shards, hasPast, ...layout }: Identity): ShardSetup[] {
     const { config, configFile, journalSizeBytesMax } = this.#options
-    const layout = layoutOf(config)
-    const isOfConfig = isDeepStrictEqual(streams, config.streams)
     const sizeBytesMax = Math.floor(journalSizeBytesMax / shards)
     const segmentSizeBytes = Math.max(SEGMENT_SIZE_BYTES_MIN, Math.floor(sizeBytesMax / 8))
     return memory.shardBells.map((bell, index) => ({
@@ -231,10 +239,9 @@ export class Engine {
       gatewayBells: memory.gatewayBells,
       bell,
       store: this.#store.target,
-      streams,
-      windows,
+      layout,
+      hasPast,
       configFile,
-      layout: isOfConfig ? layout : null,
       batch: config.batch,
       inFlightMax: config.limits.receiveMaximum,
     }))
@@ -319,12 +326,13 @@ export class Engine {
     }
   }
 
-  async #release(): Promise<void> {
+  async #release(isDrained = false): Promise<void> {
     clearInterval(this.#sampling)
     this.#isStopping = true
     await Promise.all(this.#workers.map((worker) => worker.stop()))
     await this.#http?.close()
     await this.#store.stop()
+    if (isDrained) this.#directory.noteDrained()
     this.#directory.close()
   }
 }

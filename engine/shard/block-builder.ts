@@ -36,6 +36,8 @@ export interface BlockSettings {
   storeId: Uint8Array
   shard: number
   streams: readonly string[]
+  /** By stream, how long `samples` keeps readings; null for ever. */
+  rawRetentionMs?: readonly (number | null)[]
 }
 
 /** What makes the blocks of one table out of one source of rows. */
@@ -76,7 +78,7 @@ export class BlockBuilder {
     }
     this.#name(parts, mark)
     const sizeBytes = parts.reduce((sum, part) => sum + part.block.length, 0)
-    return { mark, parts, rowCount: this.#pipeline.rowCount, sizeBytes }
+    return { mark, parts, rowCount: parts.reduce((sum, part) => sum + part.rowCount, 0), sizeBytes }
   }
 
   /** In the order in which they are sent: amendments read the samples, and stand above the windows, of their batch. */
@@ -119,11 +121,25 @@ export class BlockBuilder {
     }
     for (const { ordered, plan } of this.#pipeline.sets) {
       if (ordered === null) continue
-      const amendments = new AmendmentBlocks(ordered, plan.ordered, order, writer, this.#pipeline.timeMs)
+      const amendments = new AmendmentBlocks(
+        ordered,
+        plan.ordered,
+        order,
+        writer,
+        this.#pipeline.timeMs,
+        (series) => this.#keptSinceMs(series),
+      )
       sources.push(sourceOf('windows', new WindowBlocks(ordered, plan.ordered, order, writer)))
       sources.push(sourceOf('amendments', amendments))
     }
     return sources
+  }
+
+  /** From when on `samples` has the readings of a series. */
+  #keptSinceMs(series: number): number {
+    const { devices, series: table, timeMs } = this.#pipeline
+    const retentionMs = this.#settings.rawRetentionMs?.[devices.stream[table.device[series]]] ?? null
+    return retentionMs === null ? Number.NEGATIVE_INFINITY : timeMs - retentionMs
   }
 
   /** A part for each range of the ordered rows. Their order decides where one ends, and that is the same in a replay. */

@@ -55,6 +55,9 @@ export interface FollowerParts {
   report(fault: { code: string; message: string; isOver?: boolean }): void
 }
 
+/** What is to be brought to ClickHouse before the end: what was taken, with or without the windows that are open. */
+export type Drain = 'none' | 'rows' | 'windows'
+
 /** A batch whose blocks are being built, and what becomes of it then. */
 interface Sealing {
   slices: Slices<SealedBatch>
@@ -111,10 +114,10 @@ export class JournalFollower {
     return this.#parts.journal.appendPosition - (this.batches.unconfirmedStart ?? this.#sealed)
   }
 
-  /** Everything taken is in ClickHouse, windows included, and the journal knows it. */
-  get isDrained(): boolean {
+  /** Everything taken is in ClickHouse, and the journal knows it. */
+  isDrained(drain: Drain): boolean {
     const { pipeline, snapshots } = this.#parts
-    const isEmpty = pipeline.rowCount === 0 && !pipeline.isOpen
+    const isEmpty = pipeline.rowCount === 0 && (drain === 'rows' || !pipeline.isOpen)
     return this.#isLive && isEmpty && this.batches.isEmpty && !snapshots.isBusy // `finish` wants to write one
   }
 
@@ -173,13 +176,13 @@ export class JournalFollower {
   }
 
   /** Does what can be done now. */
-  step(nowMs: number, isDraining: boolean): void {
+  step(nowMs: number, drain: Drain): void {
     this.#nowMs = nowMs
     if (this.#sealing !== null) this.#buildSlice(this.#sealing)
     else if (this.#parts.snapshots.isCopying) this.#copySnapshot()
     else if (!this.#isLive) this.#catchUp(nowMs)
     if (!this.#isLive || this.#isStill) return
-    this.#sealIfDue(nowMs, isDraining)
+    this.#sealIfDue(nowMs, drain)
     if (this.#parts.pipeline.rowCount === 0) this.#snapshotIfDue()
   }
 
@@ -290,10 +293,11 @@ export class JournalFollower {
     }
   }
 
-  #sealIfDue(nowMs: number, isDraining: boolean): void {
+  #sealIfDue(nowMs: number, drain: Drain): void {
     const { pipeline, batch } = this.#parts
-    if (isDraining && (pipeline.isOpen || pipeline.rowCount > 0)) {
-      this.#seal(true)
+    const isLeft = pipeline.rowCount > 0 || (drain === 'windows' && pipeline.isOpen)
+    if (drain !== 'none' && isLeft) {
+      this.#seal(drain === 'windows')
       this.#parts.wake()
       return
     }

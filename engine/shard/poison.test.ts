@@ -111,7 +111,7 @@ test('a message that ends the engine again and again is skipped and becomes a de
 
   /** Steps until everything is stored; false when it dies on the way. */
   async function liveOn(shard: Shard): Promise<boolean> {
-    shard.drain()
+    shard.drain(true)
     for (let turn = 0; turn < 50 && (turn < 3 || !shard.isDrained); turn++) {
       clock.advance(300)
       try {

@@ -12,10 +12,15 @@ export async function loadStreams(
   layout: Pick<ConfigLayout, 'streams'>,
   configFile: string | null,
 ): Promise<PipelineStream[]> {
-  const { pipelines, missing } = pipelinesOf(layout, await loadConfig(configFile))
+  const config = await loadConfig(configFile)
+  const { pipelines, missing } = pipelinesOf(layout, config)
   if (missing.length > 0) {
     const what = `config ${configFile ?? 'of defaults'} has no function for ${missing.join(', ')} any more`
     throw new EngineError('CONFIG', `${what}: start with the config as it was`)
   }
-  return layout.streams.map((stream, index) => ({ stream, pipeline: pipelines[index] }))
+  return layout.streams.map((stream, index) => {
+    const now = config.streams.findIndex(({ name }) => name === stream.name)
+    const rawRetentionMs = now < 0 ? null : config.pipelines[now].rawRetentionMs // no part of the layout
+    return { stream, pipeline: { ...pipelines[index], rawRetentionMs } }
+  })
 }

@@ -4,7 +4,7 @@
  */
 import { systemClock } from '../../base/clock.ts'
 import { Prng } from '../../base/prng.ts'
-import type { BatchConfig, StreamConfig, WindowConfig } from '../config.ts'
+import type { BatchConfig } from '../config.ts'
 import type { ConfigLayout } from '../config-layout.ts'
 import { EngineError } from '../engine-error.ts'
 import { NodeDisk } from '../journal/disk.ts'
@@ -33,11 +33,11 @@ export interface ShardSetup {
   gatewayBells: SharedArrayBuffer[]
   bell: SharedArrayBuffer
   store: StoreAddress
-  streams: StreamConfig[]
-  windows: WindowConfig
+  /** What becomes of readings; functions are in the config file. */
+  layout: ConfigLayout
   configFile: string | null
-  /** Null: readings of all streams are stored as they are decoded. */
-  layout: ConfigLayout | null
+  /** Whether readings came before the journal begins. */
+  hasPast: boolean
   batch: BatchConfig
   /** Unacknowledged messages of one client. */
   inFlightMax: number
@@ -74,8 +74,11 @@ export type ShardReport =
 
 export interface ShardControl {
   status(): ShardStatus
-  /** Resolves once everything taken is in ClickHouse, or false when that took longer than `timeoutMs`. */
-  drain(timeoutMs: number): Promise<boolean>
+  /**
+   * Resolves once everything taken is in ClickHouse, open windows too when asked for, or false when that took longer than
+   * `timeoutMs`.
+   */
+  drain(timeoutMs: number, closesWindows: boolean): Promise<boolean>
   stop(): Promise<void>
 }
 
@@ -120,13 +123,9 @@ function openShard(
   const bell = new Doorbell(setup.bell)
   const rings = setup.rings.map((memory) => new RingConsumer(memory))
   const target = connectStore(setup.store)
-  const { windows } = setup
-  const pipeline = new Pipeline({
-    ...windows,
-    inFlightMax: setup.inFlightMax,
-    metricsPerDeviceMax: setup.layout?.metricsPerDeviceMax,
-    streams,
-  })
+  const { layout, inFlightMax, hasPast } = setup
+  const { windows, metricsPerDeviceMax } = layout
+  const pipeline = new Pipeline({ ...windows, inFlightMax, metricsPerDeviceMax, hasPast, streams })
   const owner = { storeId: setup.storeId, shard: setup.index, shardCount: setup.shardCount }
   const disk = new NodeDisk(setup.journalPath)
   const { segmentSizeBytes, journalSizeBytesMax } = setup
@@ -142,7 +141,8 @@ function openShard(
       {
         storeId: setup.storeId,
         shard: setup.index,
-        streams: setup.streams.map((stream) => stream.name),
+        streams: layout.streams.map(({ name }) => name),
+        rawRetentionMs: streams.map(({ pipeline }) => pipeline.rawRetentionMs),
       },
       pipeline,
     ),
@@ -202,10 +202,10 @@ function openShard(
   wake()
   return {
     status,
-    async drain(timeoutMs) {
+    async drain(timeoutMs, closesWindows) {
       const deadlineMs = systemClock.nowMs() + timeoutMs
       while (rings.some((ring) => ring.available() > 0) && systemClock.nowMs() < deadlineMs) await pause(5)
-      shard.drain()
+      shard.drain(closesWindows)
       const hopelessMs = systemClock.nowMs() + HOPELESS_DRAIN_MS
       while (!shard.isDrained && systemClock.nowMs() < deadlineMs) {
         if (shard.sink.isTroubled && systemClock.nowMs() > hopelessMs) break

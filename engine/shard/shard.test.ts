@@ -124,7 +124,7 @@ test('a flush right behind a batch that is confirmed is sent again as it was', a
   life.publish(1)
   await life.step(0, false) // appended, and its sync is under way
   await life.step(2000, false) // so the batch and the flush behind it end at the same position
-  life.shard.drain()
+  life.shard.drain(true)
   for (let round = 0; round < 4; round++) await life.step()
   for (let round = 0; round < 8; round++) {
     store.answer(1)
@@ -134,7 +134,7 @@ test('a flush right behind a batch that is confirmed is sent again as it was', a
   const tokens = [...store.blocks.keys()]
   expect(tokens.filter((token) => token.endsWith('/2'))).toEqual([`${'00'.repeat(16)}/rollups/0/2`])
   const next = new Life(disk, store, clock, 1)
-  next.shard.drain()
+  next.shard.drain(true)
   for (let round = 0; round < 60 && !next.shard.isDrained; round++) {
     store.answer(2)
     await next.step(100)

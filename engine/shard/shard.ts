@@ -8,7 +8,7 @@ import type { JournalDisk } from '../journal/disk.ts'
 import type { JournalOwner } from '../journal/segment-recovery.ts'
 import { Snapshots } from '../journal/snapshots.ts'
 import { Sink, type SinkSettings } from '../sink/sink.ts'
-import { type FollowerParts, JournalFollower } from './journal-follower.ts'
+import { type Drain, type FollowerParts, JournalFollower } from './journal-follower.ts'
 import { type IntakeParts, JournalIntake } from './journal-intake.ts'
 import { ProgressNote } from './progress-note.ts'
 
@@ -29,7 +29,7 @@ export class Shard {
   readonly follower: JournalFollower
   #parts: ShardParts
   #note: ProgressNote
-  #isDraining = false
+  #drain: Drain = 'none'
 
   /** Throws JournalError. */
   constructor(parts: ShardParts) {
@@ -68,7 +68,7 @@ export class Shard {
 
   /** Everything taken is in ClickHouse, and the journal knows it. */
   get isDrained(): boolean {
-    return this.follower.isDrained && this.intake.isIdle
+    return this.follower.isDrained(this.#drain) && this.intake.isIdle
   }
 
   /** Does what can be done now; returns when to call again at the latest, ms since the epoch. */
@@ -81,13 +81,13 @@ export class Shard {
       const position = this.intake.append(control, isTickDue, nowMs)
       if (position >= 0) this.follower.onAppended(position, control, this.intake.taken, nowMs)
     }
-    this.follower.step(nowMs, this.#isDraining)
+    this.follower.step(nowMs, this.#drain)
     return Math.min(nowMs + STEP_INTERVAL_MS, this.sink.step(nowMs))
   }
 
-  /** Closes all windows into a last batch; the gateways take no more. */
-  drain(): void {
-    this.#isDraining = true
+  /** Brings everything taken to ClickHouse, open windows too when asked for; the gateways take no more. */
+  drain(closesWindows: boolean): void {
+    this.#drain = closesWindows ? 'windows' : 'rows'
     this.#parts.wake()
   }
 

@@ -123,80 +123,74 @@ function numberText(x: number): string {
   return String(x).replace('e+', 'e')
 }
 
+/** What is left of the amendments, by row: readings that `samples` keeps no more can't be computed from again. */
+interface KeptAmendments {
+  count: number
+  series: Int32Array
+  operator: Int32Array
+  fromMs: Float64Array
+  toMs: Float64Array
+}
+
 export class AmendmentBlocks {
   readonly columns = AMENDMENTS_COLUMNS.map(({ name }) => name)
-  #windows: OrderedWindows
+  #kept: KeptAmendments
   #order: RowOrder
   #writer: BlockWriter
-  #specs: readonly PlannedOperator[]
+  #operators: readonly PlannedOperator[]
   #arrivalMs: number
 
-  /** `arrivalMs`: the journal's time where the batch ends. */
+  /** `arrivalMs`: the journal's time where the batch ends. `keptSinceMs`: from when on `samples` has a series' readings. */
   constructor(
     windows: OrderedWindows,
     operators: readonly PlannedOperator[],
     order: RowOrder,
     writer: BlockWriter,
     arrivalMs: number,
+    keptSinceMs: (series: number) => number,
   ) {
-    this.#windows = windows
+    this.#kept = keep(windows, keptSinceMs)
     this.#order = order
     this.#writer = writer
-    this.#specs = operators
+    this.#operators = operators
     this.#arrivalMs = arrivalMs
   }
 
   get rowCount(): number {
-    return this.#windows.amendments.count
+    return this.#kept.count
   }
 
   *sort(): Slices<Range[]> {
-    const { series, count } = this.#windows.amendments
+    const { series, count } = this.#kept
     yield* this.#order.sort(series, count)
     return cut(count, ROW_SIZE_BYTES)
   }
 
   *write(range: Range, mark: number): Slices {
-    const { operator, fromMs, toMs, count } = this.#windows.amendments
+    const { operator, fromMs, toMs, count } = this.#kept
     const writer = this.#writer
     const order = orderOf(this.#order, range)
-    const specs = this.#specs.map(({ spec }) => spec)
-    const number = (of: (spec: WindowSpec) => number) => {
-      const values = specs.map(of)
-      return Float64Array.from(operator.subarray(0, count), (index) => values[index])
-    }
-    const text = (name: string, of: (operator: PlannedOperator) => string) =>
-      writer.lowCardinality(
+    const number = (name: string, of: (spec: WindowSpec) => number) => {
+      const values = this.#operators.map(({ spec }) => of(spec))
+      writer.uint64(
         name,
-        this.#specs.map((each) => Buffer.from(of(each))),
-        operator,
+        Float64Array.from(operator, (index) => values[index]),
         order,
       )
+    }
+    const text = (name: string, of: (operator: PlannedOperator) => string) => {
+      const values = this.#operators.map((each) => Buffer.from(of(each)))
+      writer.lowCardinality(name, values, operator, order)
+    }
     writer.begin(AMENDMENTS_COLUMNS.length, order.length)
     yield* this.#order.writeColumns(writer, range)
     text('kind', ({ spec }) => spec.kind)
     text('window', ({ label }) => label)
     text('aggregates', ({ spec }) => spec.aggregates.join())
-    writer.uint64(
-      'width_ms',
-      number((spec) => ('widthMs' in spec ? spec.widthMs : 0)),
-      order,
-    )
-    writer.uint64(
-      'hop_ms',
-      number((spec) => (spec.kind === 'hopping' ? spec.hopMs : 0)),
-      order,
-    )
-    writer.uint64(
-      'gap_ms',
-      number((spec) => (spec.kind === 'session' ? spec.gapMs : 0)),
-      order,
-    )
-    writer.uint64(
-      'size',
-      number((spec) => (spec.kind === 'count' ? spec.size : 0)),
-      order,
-    )
+    number('width_ms', (spec) => ('widthMs' in spec ? spec.widthMs : 0))
+    number('hop_ms', (spec) => (spec.kind === 'hopping' ? spec.hopMs : 0))
+    number('gap_ms', (spec) => (spec.kind === 'session' ? spec.gapMs : 0))
+    number('size', (spec) => (spec.kind === 'count' ? spec.size : 0))
     text('unit', ({ spec }) => (spec.kind === 'calendar' ? spec.unit : ''))
     text('zone', ({ spec }) => (spec.kind === 'calendar' ? spec.timeZone : ''))
     writer.dateTime64('from_ts', fromMs, order)
@@ -204,5 +198,18 @@ export class AmendmentBlocks {
     writer.uint64('version', new Float64Array(count).fill(2 * mark + 1), order)
     writer.dateTime64('arrival', new Float64Array(count).fill(this.#arrivalMs), order)
     yield
+  }
+}
+
+function keep({ amendments }: OrderedWindows, keptSinceMs: (series: number) => number): KeptAmendments {
+  const rows = Array.from({ length: amendments.count }, (_, row) => row)
+  const kept = rows.filter((row) => amendments.toMs[row] >= keptSinceMs(amendments.series[row]))
+  const series = Int32Array.from(kept, (row) => amendments.series[row])
+  return {
+    count: kept.length,
+    series,
+    operator: Int32Array.from(kept, (row) => amendments.operator[row]),
+    fromMs: Float64Array.from(kept, (row, at) => Math.max(amendments.fromMs[row], keptSinceMs(series[at]))),
+    toMs: Float64Array.from(kept, (row) => amendments.toMs[row]),
   }
 }

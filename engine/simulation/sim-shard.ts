@@ -92,7 +92,7 @@ export class SimShard extends SimThread {
   }
 
   protected work(): number {
-    if (this.#isDraining && this.#rings.every((ring) => ring.available() === 0)) this.shard.drain()
+    if (this.#isDraining && this.#rings.every((ring) => ring.available() === 0)) this.shard.drain(true)
     return this.shard.step()
   }
 

@@ -55,7 +55,7 @@ export class Sink {
     return this.#pauseMs > 0
   }
 
-  /** Takes a batch whose mark is durable. */
+  /** Takes a batch whose mark is durable; one without parts is done when its turn comes. */
   send(batch: SealedBatch): void {
     this.#queue.push(batch)
   }
@@ -70,6 +70,11 @@ export class Sink {
     if (this.#isInserting || this.#isHeld || this.#queue.length === 0) return Number.POSITIVE_INFINITY
     if (nowMs < this.#retryAtMs) return this.#retryAtMs
     const batch = this.#queue[0]
+    if (batch.parts.length === 0) {
+      this.#queue.shift()
+      this.#events.onConfirmed(batch)
+      return nowMs
+    }
     const part = batch.parts[this.#partIndex]
     this.#isInserting = true
     this.#settings.target.insert(part.table, part.columns, part.block, part.token).then(
