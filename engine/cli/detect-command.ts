@@ -3,7 +3,9 @@ import { mkdirSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
 import { Piscina } from 'piscina'
-import { DETECTOR_NAMES } from '../../operators/detect/detectors.ts'
+import { createDetector, DETECTOR_NAMES, LIMITS } from '../../operators/detect/detectors.ts'
+import type { LimitSettings } from '../../operators/detect/fixed-limits.ts'
+import { DetectorSettingsError } from '../../operators/detect/series-detector.ts'
 import { printable } from '../audit/printable.ts'
 import type { DetectJob, DetectOutcome } from '../detect/detect-file.ts'
 import { detectFileJob } from '../detect/detect-worker.ts'
@@ -12,6 +14,8 @@ import { type CommandIo, readOptions, UsageError } from './command.ts'
 const HELP = `millrace detect FILE.csv... --out DIR: finds anomalies in series of readings
 
   --detector NAME   ${DETECTOR_NAMES.join(', ')} (default ${DETECTOR_NAMES[0]})
+  --low N, --high N, --hysteresis N   for the detector limits: an alert below or above, until it is back inside
+                    by the hysteresis
   --out DIR         where the results go; it is made when it does not exist
   --with-gaps       also an extra row, without a value, where a reading is overdue
   --plot            also a page DIR/FILE.html that shows the series, the expected range and the alerts
@@ -25,6 +29,9 @@ The exit code is 1 when a file could not be read; the others are done all the sa
 
 const OPTIONS = {
   detector: { type: 'string', default: DETECTOR_NAMES[0] },
+  low: { type: 'string' },
+  high: { type: 'string' },
+  hysteresis: { type: 'string' },
   out: { type: 'string' },
   'with-gaps': { type: 'boolean', default: false },
   plot: { type: 'boolean', default: false },
@@ -56,6 +63,7 @@ function jobsOf(values: Values, paths: string[]): DetectJob[] {
   if (!DETECTOR_NAMES.includes(detector)) {
     throw new UsageError(`there is no detector ${JSON.stringify(detector)}, but ${DETECTOR_NAMES.join(', ')}`)
   }
+  const limits = limitsOf(values)
   const names = new Map<string, string>()
   for (const path of paths) {
     const other = names.get(basename(path))
@@ -69,7 +77,37 @@ function jobsOf(values: Values, paths: string[]): DetectJob[] {
     throw new UsageError(`--out: ${(error as Error).message}`)
   }
   const { plot } = values
-  return paths.map((path) => ({ path, directory: out, detector, withGaps: values['with-gaps'], plot }))
+  return paths.map((path) => ({
+    path,
+    directory: out,
+    detector,
+    limits,
+    withGaps: values['with-gaps'],
+    plot,
+  }))
+}
+
+function limitsOf(values: Values): Partial<LimitSettings> {
+  const limits: Partial<LimitSettings> = {}
+  for (const name of ['low', 'high', 'hysteresis'] as const) {
+    const text = values[name]
+    if (text === undefined) continue
+    if (values.detector !== LIMITS) throw new UsageError(`--${name} is for --detector ${LIMITS}`)
+    limits[name] = text.trim() === '' ? Number.NaN : Number(text)
+    if (!Number.isFinite(limits[name]))
+      throw new UsageError(`--${name} takes a number, not ${JSON.stringify(text)}`)
+  }
+  if (values.detector !== LIMITS) return limits
+  if (limits.low === undefined && limits.high === undefined) {
+    throw new UsageError(`the detector ${LIMITS} needs --low, --high or both`)
+  }
+  try {
+    createDetector(LIMITS, limits)
+  } catch (error) {
+    if (error instanceof DetectorSettingsError) throw new UsageError(error.message)
+    throw error
+  }
+  return limits
 }
 
 /** The outcomes in the order of the jobs; the largest files begin. */

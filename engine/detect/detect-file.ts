@@ -8,6 +8,7 @@ import { rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { createDetector } from '../../operators/detect/detectors.ts'
 import { EpisodeState, Episodes } from '../../operators/detect/episodes.ts'
+import type { LimitSettings } from '../../operators/detect/fixed-limits.ts'
 import { Heartbeat } from '../../operators/detect/heartbeat.ts'
 import { RAISE_SCORE } from '../../operators/detect/series-detector.ts'
 import { CsvError, readCsvSeries, timeLike } from './csv-series.ts'
@@ -17,6 +18,7 @@ export interface DetectJob {
   path: string
   directory: string
   detector: string
+  limits: Partial<LimitSettings>
   withGaps: boolean
   plot: boolean
 }
@@ -33,7 +35,6 @@ export interface DetectOutcome {
 }
 
 const WRITE_CHARS = 1 << 16
-/** No file gets more heartbeat rows between two readings. */
 const HEADER = 'timestamp,value,anomaly_score\n'
 
 /** Never rejects for what is wrong with a file. */
@@ -54,7 +55,7 @@ export async function detectFile(job: DetectJob): Promise<DetectOutcome> {
 }
 
 async function detectInto(partial: string, job: DetectJob, outcome: DetectOutcome): Promise<void> {
-  const detector = createDetector(job.detector)
+  const detector = createDetector(job.detector, job.limits)
   if (detector === undefined) throw new Error(`no detector is called ${job.detector}`)
   const episodes = new Episodes()
   const heartbeat = new Heartbeat()

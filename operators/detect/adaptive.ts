@@ -62,7 +62,7 @@ const PATIENCE = 0.45
 const PATIENCE_MS = 14 * DAY_MS
 const PATIENCE_MS_MAX = 120 * DAY_MS
 /** Rarity above the base at which the score is RAISE_SCORE. */
-const RAISE = 0.04
+const RAISE = 0.12
 
 /** The row of a series. */
 const FIRST_TS = OWN_SLOTS

@@ -6,7 +6,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
-import { checkSetting, DetectorSettingsError, RAISE_SCORE } from './series-detector.ts'
+import { checkSavedSettings, checkSetting, RAISE_SCORE } from './series-detector.ts'
 
 export interface EpisodeSettings {
   raiseScore: number
@@ -137,10 +137,7 @@ export class Episodes implements Stateful {
 
   load(from: StateReader): void {
     assert(this.#series === 0, 'episodes that load a state are new')
-    const saved = from.f64()
-    if (saved.some((value, i) => value !== this.#settings[i])) {
-      throw new DetectorSettingsError(`state of episodes with settings ${saved}, not ${this.#settings}`)
-    }
+    checkSavedSettings(from.f64(), this.#settings)
     const [series, open] = from.numbers(2)
     this.#state = from.f64()
     this.#series = series

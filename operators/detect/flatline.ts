@@ -16,6 +16,7 @@ const USUAL = OWN_SLOTS + 1
 const VALUE = OWN_SLOTS + 2
 const SLOTS = OWN_SLOTS + 3
 const WARMUP_READINGS = 32
+const LEARNED = 1
 /** The usual longest run shrinks by this share with every reading. */
 const FORGETTING = 1 / 4096
 
@@ -40,17 +41,16 @@ export class FlatlineDetector extends SeriesDetector {
     _ts: number,
     value: number,
   ): number {
-    const isSame = count > 0 && value === row[at + VALUE]
-    const run = isSame ? row[at + RUN] + 1 : 1
-    if (!isSame) {
-      row[at + USUAL] = Math.max(row[at + USUAL], row[at + RUN])
-      row[at + VALUE] = value
-    }
-    row[at + RUN] = run
-    row[at + USUAL] -= row[at + USUAL] * FORGETTING
     const limit = Math.max(this.#readingsMin, this.#factor * row[at + USUAL])
+    const last = row[at + RUN]
+    const isSame = count > 0 && value === row[at + VALUE]
+    const run = isSame ? last + 1 : 1
+    row[at + RUN] = run
+    row[at + VALUE] = value
+    row[at + USUAL] -= row[at + USUAL] * FORGETTING
+    // What was an alert becomes usual only when it comes again and again.
+    if (!isSame && last > row[at + USUAL]) row[at + USUAL] = last < limit ? last : row[at + USUAL] + LEARNED
     // A run that began with the series is what the series is like.
-    const isJudged = count >= WARMUP_READINGS && run <= count
-    return isJudged && run >= limit ? scoreOf(run, limit) : 0
+    return count >= WARMUP_READINGS && run <= count && run >= limit ? scoreOf(run, limit) : 0
   }
 }

@@ -5,7 +5,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
-import { checkSetting, DetectorSettingsError } from './series-detector.ts'
+import { checkSavedSettings, checkSetting } from './series-detector.ts'
 
 export interface HeartbeatSettings {
   /** A reading is overdue after this many usual intervals. */
@@ -99,10 +99,7 @@ export class Heartbeat implements Stateful {
 
   load(from: StateReader): void {
     assert(this.#series === 0, 'a heartbeat that loads a state is new')
-    const saved = from.f64()
-    if (saved.some((value, i) => value !== this.#settings[i])) {
-      throw new DetectorSettingsError(`state of a heartbeat with settings ${saved}, not ${this.#settings}`)
-    }
+    checkSavedSettings(from.f64(), this.#settings)
     const [series, gapMs] = from.numbers(2)
     this.#rows = from.f64()
     this.#series = series

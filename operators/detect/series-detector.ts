@@ -8,6 +8,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
+import { SeriesRows } from './series-rows.ts'
 
 /** What a score must reach to raise an alert. */
 export const RAISE_SCORE = 0.5
@@ -20,7 +21,6 @@ export const OWN_SLOTS = 2
 
 /** To be raised when a row's layout changes, or a rule that decides the next scores. */
 const STATE_VERSION = 1
-const PAGE_SERIES = 256
 /** Larger magnitudes would overflow when squared: they are as good as none. */
 const MAGNITUDE_MAX = 1e150
 
@@ -34,27 +34,26 @@ export abstract class SeriesDetector implements Stateful {
   expectedHigh = Number.NaN
   /** Readings that were not judged: not finite, or earlier than one that came before them. */
   skipped = 0
-  readonly slots: number
   readonly #settings: Float64Array
-  readonly #pages: Float64Array[] = []
+  readonly #rows: SeriesRows
 
   /** `slots` numbers per series, the first OWN_SLOTS of them ours; settings are what the state depends on. */
   constructor(slots: number, settings: readonly number[]) {
     assert(slots >= OWN_SLOTS, 'a row has room for time and count')
-    this.slots = slots
+    this.#rows = new SeriesRows(slots)
     this.#settings = Float64Array.of(STATE_VERSION, slots, ...settings)
   }
 
   /** Bytes of state per series. */
   get sizeBytesPerSeries(): number {
-    return this.slots * 8
+    return this.#rows.slots * 8
   }
 
   /** Judges one reading, then learns from it. Series are dense numbers. Returns the score. */
   // hot: per reading
   take(series: number, tsMs: number, value: number): number {
-    const page = this.#pages[series >> 8] ?? this.#addPages(series)
-    const at = (series & (PAGE_SERIES - 1)) * this.slots
+    const page = this.#rows.page(series)
+    const at = this.#rows.offset(series)
     const isUsable = value > -MAGNITUDE_MAX && value < MAGNITUDE_MAX && tsMs - tsMs === 0
     const count = page[at + COUNT]
     if (!isUsable || (count > 0 && tsMs < page[at + LAST_TS])) {
@@ -72,20 +71,15 @@ export abstract class SeriesDetector implements Stateful {
 
   save(out: StateWriter): void {
     out.f64(this.#settings)
-    out.numbers(this.#pages.length, this.skipped)
-    for (const page of this.#pages) out.f64(page)
+    out.numbers(this.skipped)
+    this.#rows.save(out)
   }
 
   /** Only into a new detector of the same settings. */
   load(from: StateReader): void {
-    assert(this.#pages.length === 0, 'a detector that loads a state is new')
-    const saved = from.f64()
-    if (saved.length !== this.#settings.length || saved.some((value, i) => value !== this.#settings[i])) {
-      throw new DetectorSettingsError(`state of a detector with settings ${saved}, not ${this.#settings}`)
-    }
-    const [pages, skipped] = from.numbers(2)
-    for (let i = 0; i < pages; i++) this.#pages.push(from.f64())
-    this.skipped = skipped
+    checkSavedSettings(from.f64(), this.#settings)
+    this.skipped = from.numbers(1)[0]
+    this.#rows.load(from)
   }
 
   /**
@@ -100,13 +94,12 @@ export abstract class SeriesDetector implements Stateful {
     tsMs: number,
     value: number,
   ): number
+}
 
-  #addPages(series: number): Float64Array {
-    assert(Number.isInteger(series) && series >= 0 && series < 2 ** 31, 'series are dense numbers')
-    const index = series >> 8
-    while (this.#pages.length <= index) this.#pages.push(new Float64Array(PAGE_SERIES * this.slots))
-    return this.#pages[index]
-  }
+/** Throws DetectorSettingsError unless the state was saved under the same settings. */
+export function checkSavedSettings(saved: Float64Array, own: Float64Array): void {
+  if (saved.length === own.length && saved.every((value, i) => value === own[i])) return
+  throw new DetectorSettingsError(`state of a detector with settings ${saved}, not ${own}`)
 }
 
 /** A score of a statistic and the limit it should stay below: RAISE_SCORE at the limit, 1 far beyond. */
