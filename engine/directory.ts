@@ -34,6 +34,7 @@ import { makeDirectory } from './make-directory.ts'
 const NAME = 'millrace.json'
 const DRAINED = 'drained'
 const FORMAT_VERSION = 2
+const GENERATIONS_SINCE_MS = Date.UTC(2020)
 const START_COUNT_MAX = 2 ** 20 - 1
 /** An engine that was killed may take a moment to be gone. */
 const PREDECESSOR_WAIT_MS = 3000
@@ -47,6 +48,8 @@ export interface Identity extends Layout {
   formatVersion: number
   /** Of these journals; tokens of inserts begin with it. */
   storeId: string
+  /** Rises with each layout that began new journals, on the same ClickHouse: versions of rows begin with it. */
+  generation: number
   /** Whether readings came before these journals began: their windows are in ClickHouse. */
   hasPast: boolean
 }
@@ -103,9 +106,12 @@ export class DataDirectory {
     const journals = join(this.path, 'journal')
     const storeId = randomBytes(16).toString('hex')
     const hasPast = this.#identity !== null
+    // By the days, a directory that was lost has no greater one than its successor's.
+    const days = Math.floor((Date.now() - GENERATIONS_SINCE_MS) / 86_400_000)
+    const generation = Math.max((this.#identity?.generation ?? 0) + 1, days)
     rmSync(journals, { recursive: true, force: true })
     mkdirSync(journals)
-    return this.#save({ formatVersion: FORMAT_VERSION, storeId, hasPast, ...layout })
+    return this.#save({ formatVersion: FORMAT_VERSION, storeId, generation, hasPast, ...layout })
   }
 
   /** Goes on with the journals, which `canContinue` and are drained, under another layout. */

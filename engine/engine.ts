@@ -224,7 +224,10 @@ export class Engine {
     ]
   }
 
-  #shardSetups(memory: SharedMemory, { storeId, shards, hasPast, ...layout }: Identity): ShardSetup[] {
+  #shardSetups(
+    memory: SharedMemory,
+    { storeId, generation, shards, hasPast, ...layout }: Identity,
+  ): ShardSetup[] {
     const { config, configFile, journalSizeBytesMax } = this.#options
     const sizeBytesMax = Math.floor(journalSizeBytesMax / shards)
     const segmentSizeBytes = Math.max(SEGMENT_SIZE_BYTES_MIN, Math.floor(sizeBytesMax / 8))
@@ -232,6 +235,7 @@ export class Engine {
       index,
       shardCount: shards,
       storeId: Buffer.from(storeId, 'hex'),
+      generation,
       journalPath: this.#directory.journalPath(index),
       journalSizeBytesMax: sizeBytesMax,
       segmentSizeBytes: Math.min(SEGMENT_SIZE_BYTES_MAX, segmentSizeBytes),

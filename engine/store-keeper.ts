@@ -121,7 +121,13 @@ export class StoreKeeper {
   async #createSchema(): Promise<void> {
     const target = connectStore(this.target)
     try {
-      await createSchema((sql) => target.command(sql), { syncOnInsert: this.#settings.server === null })
+      const { server, config } = this.#settings
+      const windows = config.pipelines.flatMap(({ operators }) => operators.map(({ spec }) => spec))
+      const notice = await createSchema((sql) => target.command(sql), {
+        syncOnInsert: server === null,
+        windows,
+      })
+      if (notice !== null) this.#report({ code: 'STORE_RIGHTS', message: notice, isOver: false })
       await applyConfigToTables(target, this.#settings.config)
     } finally {
       await target.close()

@@ -111,10 +111,11 @@ export class JournalRoom {
   }
 
   /** Gives room to a snapshot that found none, the spare's too: without a snapshot no segment can be given up. */
-  yieldToSnapshot(): void {
+  yieldToSnapshot(isAllConfirmed: boolean): void {
     this.#isYielding = true
     this.isShort = true
     this.release('reserve-snapshot')
+    if (isAllConfirmed) this.release('reserve') // nothing else is left to be written down
     if (this.#there.delete(SPARE)) this.#disk.remove(SPARE)
   }
 

@@ -128,8 +128,8 @@ export class Journal {
   }
 
   /** A snapshot could not be written for want of room. */
-  yieldToSnapshot(): void {
-    this.#room.yieldToSnapshot()
+  yieldToSnapshot(isAllConfirmed: boolean): void {
+    this.#room.yieldToSnapshot(isAllConfirmed)
   }
 
   /** A snapshot is about to be written. */

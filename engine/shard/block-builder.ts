@@ -32,8 +32,13 @@ const ROWS_AT_ONCE_MAX = 8192
 const SAMPLE_SIZE_BYTES = 31
 const TEXT_HEAD_SIZE_BYTES_MAX = 5
 
+/** Marks of a generation: versions of rows stay whole numbers that a double holds for some 8000 of them. */
+const GENERATION_SPAN = 2 ** 40
+
 export interface BlockSettings {
   storeId: Uint8Array
+  /** Of the layout: rows of windows replace those of earlier ones. 0 when left out. */
+  generation?: number
   shard: number
   streams: readonly string[]
   /** By stream, how long `samples` keeps readings; null for ever. */
@@ -47,6 +52,15 @@ interface BlockSource {
   readonly rowCount: number
   sort(): Slices<Range[]>
   write(range: Range, mark: number): Slices
+}
+
+/** What makes the blocks of a set's rows. */
+interface TableBlocks {
+  readonly columns: readonly string[]
+  readonly rowCount: number
+  sort(): Slices<Range[]>
+  /** With room for another version above this one. */
+  write(range: Range, version: number): Slices
 }
 
 export class BlockBuilder {
@@ -117,7 +131,7 @@ export class BlockBuilder {
     for (const { merging, plan } of this.#pipeline.sets) {
       if (merging === null) continue
       const blocks = new RollupBlocks(merging, plan.merging, order, writer)
-      sources.push(sourceOf('rollups', blocks))
+      sources.push(this.#source('rollups', blocks))
     }
     for (const { ordered, plan } of this.#pipeline.sets) {
       if (ordered === null) continue
@@ -129,10 +143,21 @@ export class BlockBuilder {
         this.#pipeline.timeMs,
         (series) => this.#keptSinceMs(series),
       )
-      sources.push(sourceOf('windows', new WindowBlocks(ordered, plan.ordered, order, writer)))
-      sources.push(sourceOf('amendments', amendments))
+      sources.push(this.#source('windows', new WindowBlocks(ordered, plan.ordered, order, writer)))
+      sources.push(this.#source('amendments', amendments))
     }
     return sources
+  }
+
+  #source(table: TableName, blocks: TableBlocks): BlockSource {
+    const { generation = 0 } = this.#settings
+    return {
+      table,
+      columns: blocks.columns,
+      rowCount: blocks.rowCount,
+      sort: () => blocks.sort(),
+      write: (range, mark) => blocks.write(range, generation * GENERATION_SPAN + 2 * mark),
+    }
   }
 
   /** From when on `samples` has the readings of a series. */
@@ -245,16 +270,6 @@ export class BlockBuilder {
     writer.uint64(markColumn.name, new Float64Array(count).fill(mark), null)
     for (const [index, { name, type }] of columns.entries()) writer.uint64(name, figures[index], null, type)
     yield
-  }
-}
-
-function sourceOf(table: TableName, blocks: Omit<BlockSource, 'table'>): BlockSource {
-  return {
-    table,
-    columns: blocks.columns,
-    rowCount: blocks.rowCount,
-    sort: () => blocks.sort(),
-    write: (range, mark) => blocks.write(range, mark),
   }
 }
 

@@ -407,7 +407,7 @@ export class JournalFollower {
   }
 
   #onSnapshotFault(error: Error): void {
-    if (isRoomFault(error)) this.#parts.journal.yieldToSnapshot()
+    if (isRoomFault(error)) this.#parts.journal.yieldToSnapshot(this.batches.isEmpty)
     this.#snapshotAt = Number.NEGATIVE_INFINITY
     this.#snapshotDueMs = this.#nowMs + SNAPSHOT_RETRY_MS
     const message = `a snapshot can't be written (${error.message}); the journal grows until one can`

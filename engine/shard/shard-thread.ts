@@ -25,6 +25,7 @@ export interface ShardSetup {
   index: number
   shardCount: number
   storeId: Uint8Array
+  generation: number
   journalPath: string
   journalSizeBytesMax: number
   segmentSizeBytes: number
@@ -140,6 +141,7 @@ function openShard(
     blocks: new BlockBuilder(
       {
         storeId: setup.storeId,
+        generation: setup.generation,
         shard: setup.index,
         streams: layout.streams.map(({ name }) => name),
         rawRetentionMs: streams.map(({ pipeline }) => pipeline.rawRetentionMs),

@@ -1,6 +1,6 @@
 /**
- * Blocks of `windows` and `amendments` from a set's ordered windows, in the tables' order. A batch's rows have the version 2 * mark,
- * what amendments recompute the next one, so that it stands above them. Owned by the shard's thread.
+ * Blocks of `windows` and `amendments` from a set's ordered windows, in the tables' order. What a batch's amendments recompute has
+ * the version after its rows', so that it stands above them. Owned by the shard's thread.
  */
 import type { BlockWriter } from '../../codecs/native/block-writer.ts'
 import { WINDOW_CELLS, WindowCell } from '../../operators/ordered-rows.ts'
@@ -76,7 +76,7 @@ export class WindowBlocks {
     return cut(count, ROW_SIZE_BYTES + (stateCount * STATE_SIZE_BYTES) / count)
   }
 
-  *write(range: Range, mark: number): Slices {
+  *write(range: Range, version: number): Slices {
     const { operator, count } = this.#windows.rows
     const writer = this.#writer
     const order = orderOf(this.#order, range)
@@ -87,7 +87,7 @@ export class WindowBlocks {
     for (const { name, type } of WRITTEN_COLUMNS.slice(4)) {
       yield
       if (name === 'states') this.#writeStates(order)
-      else if (name === 'version') writer.uint64(name, this.#column.fill(2 * mark), order, type)
+      else if (name === 'version') writer.uint64(name, this.#column.fill(version), order, type)
       else if (name === 'start') writer.dateTime64(name, this.#gather(WindowCell.startMs), order, type)
       else if (name === 'end') writer.dateTime64(name, this.#gather(WindowCell.endMs), order, type)
       else if (name === 'count') writer.uint64(name, this.#gather(WindowCell.count), order, type)
@@ -166,7 +166,7 @@ export class AmendmentBlocks {
     return cut(count, ROW_SIZE_BYTES)
   }
 
-  *write(range: Range, mark: number): Slices {
+  *write(range: Range, version: number): Slices {
     const { operator, fromMs, toMs, count } = this.#kept
     const writer = this.#writer
     const order = orderOf(this.#order, range)
@@ -195,7 +195,7 @@ export class AmendmentBlocks {
     text('zone', ({ spec }) => (spec.kind === 'calendar' ? spec.timeZone : ''))
     writer.dateTime64('from_ts', fromMs, order)
     writer.dateTime64('to_ts', toMs, order)
-    writer.uint64('version', new Float64Array(count).fill(2 * mark + 1), order)
+    writer.uint64('version', new Float64Array(count).fill(version + 1), order)
     writer.dateTime64('arrival', new Float64Array(count).fill(this.#arrivalMs), order)
     yield
   }
