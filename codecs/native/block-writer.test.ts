@@ -489,3 +489,25 @@ test('pieces that are too many, or too few, are our own fault', () => {
   expect(() => writer.beginColumn('b', 'Float64')).toThrow(/before its last row/)
   expect(() => writer.addFloat64(Float64Array.of(1), Int32Array.of(0, 0))).toThrow(/more rows/)
 })
+
+test('memory that came back serves the next block of its size, and nobody else’s', () => {
+  const writer = new BlockWriter()
+  const write = (value: number, rowCount: number) => {
+    writer.begin(1, rowCount, rowCount * 9)
+    writer.float64('value', new Float64Array(rowCount).fill(value), null)
+    return writer.take()
+  }
+  const first = write(1, 20_000)
+  const second = write(2, 20_000)
+  expect(second.buffer).not.toBe(first.buffer)
+  writer.recycle(first)
+  writer.recycle(first) // said twice
+  const kept = Buffer.from(second)
+  const third = write(3, 20_000)
+  expect(third.buffer).toBe(first.buffer)
+  expect(write(4, 20_000).buffer).not.toBe(first.buffer)
+  expect(Buffer.compare(second, kept)).toBe(0)
+  writer.recycle(second.slice()) // a copy of somebody else’s
+  expect(write(5, 20_000).buffer).not.toBe(second.buffer)
+  expect(new DataView(third.buffer).getFloat64(third.length - 8, true)).toBe(3)
+})

@@ -21,6 +21,14 @@ import { elementTypesOf, KeyedArrays, type KeyedRuns } from './keyed-arrays.ts'
 export type RowOrder = Int32Array | null
 
 const BUFFER_SIZE_BYTES_MIN = 1 << 16
+/** Blocks of this size leave with the writer's memory, smaller ones as copies. */
+const TAKEN_SIZE_BYTES_MIN = 1 << 16
+/** Buffers that came back and wait for blocks. */
+const FREE_COUNT_MAX = 3
+/** A small block leaves large buffers to large blocks. */
+const EXCESS_MAX = 4
+/** A buffer that is made is so much larger than was expected: the next block of its kind may be, too. */
+const HEADROOM = 1.25
 const VARINT_SIZE_BYTES_MAX = 5
 const VARINT_SIZE_BYTES_MAX_64 = 8
 /** Up to here a loop copies faster than `set`. */
@@ -35,6 +43,8 @@ assert(new Uint8Array(Uint16Array.of(1).buffer)[0] === 1, 'the Native format nee
 
 export class BlockWriter {
   #bytes: Uint8Array = new Uint8Array(BUFFER_SIZE_BYTES_MIN)
+  readonly #free: Uint8Array[] = []
+  readonly #lent = new WeakSet<ArrayBufferLike>()
   #sizeBytes = 0
   #rowCount = 0
   #columnsLeft = 0
@@ -58,7 +68,8 @@ export class BlockWriter {
     this.#rowCount = rowCount
     this.#columnsLeft = columnCount
     this.#valuesLeft = 0
-    this.#reserve(Math.max(2 * VARINT_SIZE_BYTES_MAX, expectedSizeBytes))
+    this.#takeMemory(expectedSizeBytes)
+    this.#reserve(2 * VARINT_SIZE_BYTES_MAX)
     this.#writeVarint(columnCount)
     this.#writeVarint(rowCount)
     if (this.#scratchInt32.length < rowCount * 2) this.#growScratch(rowCount)
@@ -70,12 +81,19 @@ export class BlockWriter {
     return this.#bytes.subarray(0, this.#sizeBytes)
   }
 
-  /** The block, to be kept: a large one takes the writer's memory along, which saves a copy. */
+  /** The block, to be kept: a large one takes the writer's memory along, which saves a copy, until it is `recycle`d. */
   take(): Uint8Array {
     const block = this.finish()
-    if (block.length < BUFFER_SIZE_BYTES_MIN) return block.slice()
+    if (block.length < TAKEN_SIZE_BYTES_MIN) return block.slice()
+    this.#lent.add(block.buffer)
     this.#bytes = new Uint8Array(BUFFER_SIZE_BYTES_MIN)
     return block
+  }
+
+  /** Nobody reads the block any more: its memory is for another one. */
+  recycle({ buffer }: Uint8Array): void {
+    if (!this.#lent.delete(buffer)) return
+    if (this.#free.push(new Uint8Array(buffer)) > FREE_COUNT_MAX) this.#free.shift()
   }
 
   /** A column that comes in pieces: `valueCount` values for each row, those of all rows one after another. */
@@ -399,6 +417,16 @@ export class BlockWriter {
     const bytes = this.#bytes
     for (let i = 0; i < 8; i++) bytes[this.#sizeBytes + i] = i < 4 ? value >>> (8 * i) : 0
     this.#sizeBytes += 8
+  }
+
+  /** Memory for a block of that size: what came back, so that batch after batch makes no work for the collector. */
+  #takeMemory(sizeBytes: number): void {
+    if (sizeBytes <= this.#bytes.length) return
+    const index = this.#free.findIndex(
+      ({ length }) => length >= sizeBytes && length <= sizeBytes * EXCESS_MAX,
+    )
+    if (index >= 0) this.#bytes = this.#free.splice(index, 1)[0]
+    else this.#bytes = new Uint8Array(Math.ceil(sizeBytes * HEADROOM))
   }
 
   #reserve(extraSizeBytes: number): void {

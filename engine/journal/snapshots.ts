@@ -15,7 +15,7 @@ import { StateReader, type StateWriter } from '../../codecs/state.ts'
 import type { JournalDisk, JournalFile } from './disk.ts'
 import type { JournalOwner } from './segment-recovery.ts'
 
-const SLICE_SIZE_BYTES_MAX = 4 << 20
+const SLICE_SIZE_BYTES_MAX = 512 << 10
 /** The older one is for a disk that has spoilt the newer one. */
 const KEPT_COUNT = 2
 const NEW_NAME = 'snapshot.new'

@@ -85,6 +85,11 @@ export class BlockBuilder {
     return this.#pipeline.rowCount > ROWS_AT_ONCE_MAX ? yield* slices : runSlices(slices)
   }
 
+  /** Nobody reads the batch any more: its memory is for another one. */
+  recycle({ parts }: SealedBatch): void {
+    for (const { block } of parts) this.#writer.recycle(block)
+  }
+
   *#build(mark: number): Slices<SealedBatch> {
     const parts: BatchPart[] = []
     for (const source of this.#sources()) {

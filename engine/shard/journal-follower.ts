@@ -44,7 +44,11 @@ export interface FollowerParts {
   snapshots: Snapshots
   pipeline: Pipeline
   /** Makes the pipeline's rows, which must stay as they are meanwhile, into the blocks of a batch. */
-  blocks: { build(mark: number): Slices<SealedBatch> }
+  blocks: {
+    build(mark: number): Slices<SealedBatch>
+    /** Nobody reads the batch any more. */
+    recycle(batch: SealedBatch): void
+  }
   batch: BatchConfig
   sink: Sink
   note: ProgressNote
@@ -163,6 +167,12 @@ export class JournalFollower {
     this.#processed = journal.appendPosition
     this.#noteRows(nowMs)
     if (pipeline.rowCount === 0) this.#sealed = this.#processed
+  }
+
+  /** ClickHouse has the batch. */
+  onConfirmed(batch: SealedBatch): void {
+    this.batches.onConfirmed(batch)
+    this.#parts.blocks.recycle(batch)
   }
 
   /** The last append is durable. */

@@ -72,6 +72,7 @@ test('a message that ends the engine again and again is skipped and becomes a de
             sizeBytes: 1,
           }
         },
+        recycle() {},
       },
       batch: { rowsMax: 1000, sizeBytesMax: 1 << 20, ageMsMax: 1000 },
       snapshotIntervalBytes: 65_536,

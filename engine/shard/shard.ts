@@ -37,7 +37,7 @@ export class Shard {
     const { journal, disk, owner, clock, wake, report } = parts
     this.#note = new ProgressNote(disk)
     this.sink = new Sink(parts.sink, {
-      onConfirmed: (batch) => this.follower.batches.onConfirmed(batch),
+      onConfirmed: (batch) => this.follower.onConfirmed(batch),
       onRefused: (batch, part, { exceptionCode, message }) => {
         if (part.rowCount === 1)
           report({ code: 'ROW_REFUSED', message: `a row becomes a dead letter: ${message}` })

@@ -90,7 +90,7 @@ describe.concurrent('a mutant that', () => {
 const SMALL_STEPS: Mutation[] = [
   {
     file: 'engine/journal/snapshots.ts',
-    from: 'SLICE_SIZE_BYTES_MAX = 4 << 20',
+    from: 'SLICE_SIZE_BYTES_MAX = 512 << 10',
     to: 'SLICE_SIZE_BYTES_MAX = 700',
   },
   {
@@ -107,6 +107,11 @@ const SMALL_STEPS: Mutation[] = [
     file: 'engine/shard/block-builder.ts',
     from: 'ROWS_AT_ONCE_MAX = 8192',
     to: 'ROWS_AT_ONCE_MAX = 0',
+  },
+  {
+    file: 'codecs/native/block-writer.ts',
+    from: 'TAKEN_SIZE_BYTES_MIN = 1 << 16',
+    to: 'TAKEN_SIZE_BYTES_MIN = 1',
   },
   {
     file: 'engine/shard/slices.ts',

@@ -64,6 +64,7 @@ export class SimShard extends SimThread {
           this.#onSealed(pipeline.rowCount)
           return builder.build(mark)
         },
+        recycle: (batch) => builder.recycle(batch),
       },
       batch,
       snapshotIntervalBytes,
