@@ -12,7 +12,7 @@ import { BLOCK_PAGE_LOG2, BLOCK_PLACE_MASK } from './double-blocks.ts'
 import type { OrderedMemory } from './ordered-memory.ts'
 import { increaseBetween, Wants } from './ordered-operator.ts'
 import { WindowCell } from './ordered-rows.ts'
-import { writeSortedValues } from './sorted-values.ts'
+import { lowerBound, writeQuantiles } from './sorted-values.ts'
 import { correctedSum } from './window-summaries.ts'
 
 /** A slot's record: ring, aggregates and sorted values are blocks of 2^SIZE_LOG2 numbers' worth. */
@@ -23,8 +23,10 @@ const SIZE_LOG2 = 3
 const HEAD = 4
 const COUNT = 5
 const FRONT = 6
+/** How many different numbers are in SORTED. */
+const DISTINCT = 7
 /** Figures of the younger numbers, or of a number and those after it. */
-const BACK = 7
+const BACK = 8
 const STRIDE = BACK + 8
 
 const SUM = 0
@@ -139,9 +141,10 @@ export class SlidingNumbers implements Stateful {
     }
     if ((wants & Wants.increase) !== 0) cells[cellsAt + WindowCell.increase] = all[INCREASE]
     if ((wants & Wants.rate) !== 0) cells[cellsAt + WindowCell.rate] = (all[INCREASE] * 1000) / widthMs
-    if ((wants & Wants.values) !== 0) {
+    if ((wants & Wants.distinct) !== 0) cells[cellsAt + WindowCell.distinct] = this.#records[at + DISTINCT]
+    if ((wants & Wants.quantiles) !== 0) {
       const start = this.#records[at + SORTED] & BLOCK_PLACE_MASK
-      writeSortedValues(cells, cellsAt, wants, this.#page(at, SORTED), start, n)
+      writeQuantiles(cells, cellsAt, this.#page(at, SORTED), start, n)
     }
   }
 
@@ -248,6 +251,7 @@ export class SlidingNumbers implements Stateful {
     const page = this.#page(at, SORTED)
     const start = this.#records[at + SORTED] & BLOCK_PLACE_MASK
     const to = lowerBound(page, start, start + count, x)
+    if (to === start + count || page[to] !== x) this.#records[at + DISTINCT]++
     page.copyWithin(to + 1, to, start + count)
     page[to] = x
   }
@@ -257,6 +261,7 @@ export class SlidingNumbers implements Stateful {
     const start = this.#records[at + SORTED] & BLOCK_PLACE_MASK
     const end = start + this.#records[at + COUNT]
     const from = lowerBound(page, start, end, x)
+    if (from + 1 === end || page[from + 1] !== x) this.#records[at + DISTINCT]--
     page.copyWithin(from, from + 1, end)
   }
 
@@ -316,16 +321,4 @@ function addTo(figures: Float64Array, at: number, n: number, x: number): void {
   const distance = x - figures[at + MEAN]
   figures[at + MEAN] += distance / (n + 1)
   figures[at + M2] += distance * (x - figures[at + MEAN])
-}
-
-/** The first place in values[start, end), ascending, that holds no less than x. */
-function lowerBound(values: Float64Array, start: number, end: number, x: number): number {
-  let low = start
-  let high = end
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (values[middle] < x) low = middle + 1
-    else high = middle
-  }
-  return low
 }

@@ -1,26 +1,36 @@
 /**
- * Exact figures of a window's values in ascending order, as ClickHouse's uniqExact and quantileExact give them.
+ * Exact figures of a window's values, values[start, start + count) in ascending order with count at least 1, as ClickHouse's
+ * quantileExact and uniqExact give them.
  */
-import { Wants } from './ordered-operator.ts'
 import { WindowCell } from './ordered-rows.ts'
 
-/** Fills the cells of a row, which begin at `at`, from values[start, start + count); count is at least 1. */
-export function writeSortedValues(
+/** Fills the cells of a row, which begin at `at`. */
+export function writeQuantiles(
   cells: Float64Array,
   at: number,
-  wants: number,
   values: Float64Array,
   start: number,
   count: number,
 ): void {
-  if ((wants & Wants.quantiles) !== 0) {
-    cells[at + WindowCell.q50] = values[start + Math.floor(0.5 * count)]
-    cells[at + WindowCell.q90] = values[start + Math.floor(0.9 * count)]
-    cells[at + WindowCell.q99] = values[start + Math.floor(0.99 * count)]
+  cells[at + WindowCell.q50] = values[start + Math.floor(0.5 * count)]
+  cells[at + WindowCell.q90] = values[start + Math.floor(0.9 * count)]
+  cells[at + WindowCell.q99] = values[start + Math.floor(0.99 * count)]
+}
+
+export function countDistinct(values: Float64Array, start: number, count: number): number {
+  let distinct = 1
+  for (let i = start + 1; i < start + count; i++) if (values[i] !== values[i - 1]) distinct++
+  return distinct
+}
+
+/** The first place in values[start, end) that holds no less than x. */
+export function lowerBound(values: Float64Array, start: number, end: number, x: number): number {
+  let low = start
+  let high = end
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (values[middle] < x) low = middle + 1
+    else high = middle
   }
-  if ((wants & Wants.distinct) !== 0) {
-    let distinct = 1
-    for (let i = start + 1; i < start + count; i++) if (values[i] !== values[i - 1]) distinct++
-    cells[at + WindowCell.distinct] = distinct
-  }
+  return low
 }

@@ -9,7 +9,7 @@ import { BLOCK_PAGE_LOG2, BLOCK_PLACE_MASK } from './double-blocks.ts'
 import type { OrderedMemory } from './ordered-memory.ts'
 import { increaseBetween, Wants } from './ordered-operator.ts'
 import { WindowCell, type WindowRows } from './ordered-rows.ts'
-import { writeSortedValues } from './sorted-values.ts'
+import { countDistinct, writeQuantiles } from './sorted-values.ts'
 import { addDuration, freeDurations, hasUnknownState, NO_ROOM, writeDurations } from './state-durations.ts'
 
 /** Readings, texts included; 0 means that no window is open. */
@@ -267,7 +267,8 @@ export class WindowSummaries implements Stateful {
     const page = this.#memory.pages[block >>> BLOCK_PAGE_LOG2]
     const place = block & BLOCK_PLACE_MASK
     page.subarray(place, place + n).sort()
-    writeSortedValues(cells, at, this.#wants, page, place, n)
+    if ((this.#wants & Wants.quantiles) !== 0) writeQuantiles(cells, at, page, place, n)
+    if ((this.#wants & Wants.distinct) !== 0) cells[at + WindowCell.distinct] = countDistinct(page, place, n)
   }
 }
 
