@@ -57,8 +57,11 @@ const EXPECTED_RARITY = 1
 const UNIT = 2.7
 const FADE_MS = 24 * HOUR_MS
 const FADE_FACTOR = 1.6
-const BASE = 0.1
-const PATIENCE = 0.45
+const BASE = 0.08
+/** How much the base grows each time, and for how long. */
+const HABIT_STEP = 0.02
+const HABIT_MS = 7 * DAY_MS
+const PATIENCE = 0.4
 const PATIENCE_MS = 14 * DAY_MS
 const PATIENCE_MS_MAX = 120 * DAY_MS
 /** Rarity above the base at which the score is RAISE_SCORE. */
@@ -71,7 +74,8 @@ const RUN = VALUE + 1
 const USUAL_RUN = RUN + 1
 const REPEATS = USUAL_RUN + 1
 const FADED = REPEATS + 1
-const SHORT = FADED + 1
+const HABIT = FADED + 1
+const SHORT = HABIT + 1
 const LONG = SHORT + 1
 const OFF_SEASON = LONG + 1
 const SEASON_ERROR = OFF_SEASON + 1
@@ -243,16 +247,21 @@ function isSeasonal(row: Float64Array, at: number): boolean {
 
 /**
  * What of the rarity deserves attention now, as a score: more than the base, which grows with the time that the series
- * has been watched, since the rarest of more time is rarer; and more than what was alerted lately, which fades.
+ * has been watched, since the rarest of more time is rarer, and with every recent time it asked for attention; and more
+ * than what got it lately, which fades.
  */
 function attention(row: Float64Array, at: number, joined: number, elapsedMs: number, tsMs: number): number {
-  const faded = elapsedMs > 0 ? row[at + FADED] * Math.exp(-elapsedMs / FADE_MS) : row[at + FADED]
-  row[at + FADED] = faded
+  if (elapsedMs > 0) {
+    row[at + FADED] *= Math.exp(-elapsedMs / FADE_MS)
+    row[at + HABIT] *= Math.exp(-elapsedMs / HABIT_MS)
+  }
   if (joined === 0) return 0
   const watchedMs = Math.min(tsMs - row[at + FIRST_TS], PATIENCE_MS_MAX)
   const found = joined / UNIT - PATIENCE * Math.log10(1 + watchedMs / PATIENCE_MS)
-  if (found <= FADE_FACTOR * faded + BASE) return 0
-  row[at + FADED] = Math.max(found, faded)
-  const excess = found - BASE
+  const base = BASE + HABIT_STEP * row[at + HABIT]
+  if (found <= FADE_FACTOR * row[at + FADED] + base) return 0
+  row[at + FADED] = Math.max(found, row[at + FADED])
+  row[at + HABIT]++
+  const excess = found - base
   return excess / (excess + RAISE)
 }

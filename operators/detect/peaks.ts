@@ -28,6 +28,8 @@ const PRIOR_VARIANCE = 0.4 ** 2
 const DEVIATION_FLOOR = 0.2
 /** Maxima far below their mean are as good as this share of it: silence is no evidence of smallness. */
 const FLOOR_SHARE = 0.05
+/** What the long horizon says counts that much more than the short one. */
+const LONG_WEIGHT = 1.5
 export const RARITY_MAX = 12
 
 export const CLOCK_SLOTS = 3
@@ -127,7 +129,7 @@ function rarityOfTop(row: Float64Array, clock: number, peak: number, statistic: 
   if (longParts < LONG_PARTS_MIN) return Math.max(0, short)
   const windows = Math.min(longParts - PARTS + 1, LONG_MEMORY)
   const long = isTopOfDay ? deviations(row, peak + LONG_MOMENTS, statistic, windows) : -1
-  return Math.max(0, (short + long) / 2)
+  return Math.max(0, (short + LONG_WEIGHT * long) / (1 + LONG_WEIGHT))
 }
 
 function deviations(row: Float64Array, at: number, statistic: number, parts: number): number {
