@@ -1,7 +1,8 @@
 /**
- * The default detector on labelled series, through `millrace detect`, and what it costs. The series, labels and scorers
- * (the Numenta Anomaly Benchmark's rules; recall and false episodes over synthetic series) lie outside the repository:
- * MILLRACE_ANOMALY_DATA names the folder, ../shared/data/anomaly is tried. Without them only the cost is measured.
+ * The default detector on labelled series, through `millrace detect`, and what it costs. The series, labels
+ * and scorers (the Numenta Anomaly Benchmark's rules; recall and false episodes over synthetic series) lie
+ * outside the repository: MILLRACE_ANOMALY_DATA names the folder, ../shared/data/anomaly is tried. Without
+ * them only the cost is measured.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

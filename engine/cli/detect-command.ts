@@ -1,4 +1,7 @@
-/** `millrace detect`: runs files of series through a detector, many at a time, and writes a score for each reading. */
+/**
+ * `millrace detect`: runs files of series through a detector, many at a time, and writes a score for each
+ * reading.
+ */
 import { mkdirSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'

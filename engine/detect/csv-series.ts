@@ -1,7 +1,8 @@
 /**
- * A series as people keep it: CSV with a header that names a time and a value. Read line by line in bounded memory.
- * Tolerated: BOM, CRLF, quotes, blank lines, further columns, a missing value (empty, NaN, null). Everything else is a
- * CsvError with the line's number. Times are ISO 8601 (UTC unless an offset says otherwise) or an epoch number.
+ * A series as people keep it: CSV with a header that names a time and a value. Read line by line in bounded
+ * memory. Tolerated: BOM, CRLF, quotes, blank lines, further columns, a missing value (empty, NaN, null).
+ * Everything else is a CsvError with the line's number. Times are ISO 8601 (UTC unless an offset says
+ * otherwise) or an epoch number.
  */
 import { createReadStream } from 'node:fs'
 import { epochToMs, isoToMs } from '../../codecs/event-time.ts'

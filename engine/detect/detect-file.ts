@@ -1,6 +1,7 @@
 /**
- * Runs one file through a detector, reading by reading, and writes a row for each. The result takes its name only when
- * it is complete. A fault of the file is a DetectFault that names it; the process or thread that called owns everything.
+ * Runs one file through a detector, reading by reading, and writes a row for each. The result takes its name
+ * only when it is complete. A fault of the file is a DetectFault that names it; the process or thread that
+ * called owns everything.
  */
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'

@@ -1,7 +1,7 @@
 /**
- * A page that shows a series, the range in which it was expected, and its alerts: one HTML file, which loads nothing.
- * Of a series of any length PlotSeries keeps at most BUCKETS_MAX stretches with their lowest and highest values: when
- * they are used up, neighbours merge.
+ * A page that shows a series, the range in which it was expected, and its alerts: one HTML file, which loads
+ * nothing. Of a series of any length PlotSeries keeps at most BUCKETS_MAX stretches with their lowest and
+ * highest values: when they are used up, neighbours merge.
  */
 import { EpisodeState } from '../../operators/detect/episodes.ts'
 

@@ -1,10 +1,10 @@
 /**
- * The default detector: an ensemble that needs no settings. Statistics of the last reading (its step, its distance from
- * the hull of what the last readings and this hour of other days predict), of the last hour (shifts between moving
- * averages of three spans) and of its restlessness are each told rare or not from their own recent maxima (peaks.ts),
- * and joined by their quartic mean; so is the distance
- * from the day's profile where it deserves the name. What has just been alerted is held against what follows: a score must exceed the
- * faded last ones, so that one event is one alert. A value that got stuck is told by its run.
+ * The default detector: an ensemble that needs no settings. Statistics of the last reading (its step, its
+ * distance from the hull of what the last readings and this hour of other days predict), of the hours before
+ * it (shifts between moving averages, the distance from the day's profile where it deserves the name) and of
+ * its restlessness are each told rare or not from their own recent maxima (peaks.ts), and joined by their
+ * quartic mean. What was alerted lately is held against what follows, so that one event is one alert. A
+ * value that got stuck is told by its run.
  *
  * Bounded: SLOTS numbers per series. Deterministic; one owner, see series-detector.ts.
  */
@@ -28,17 +28,25 @@ const BINS = 96
 const BIN_MS = DAY_MS / BINS
 const PROFILE_GAIN = 0.1
 
-/** Equal values in a row that are a stuck sensor: so many, and so many times the longest run before, which fades. */
-const STUCK_READINGS = 8
-const STUCK_FACTOR = 4
-/** A series that repeats its values more often than that, per other reading, is one of few values: none is stuck. */
+/**
+ * Equal values in a row that are a stuck sensor: so many, and so many times the longest run before, which
+ * fades.
+ */
+const STUCK_READINGS = 7
+const STUCK_FACTOR = 3
+/**
+ * A series that repeats its values more often than that, per other reading, is one of few values: none is
+ * stuck.
+ */
 const REPEATS_MAX = 0.1
 const REPEATS_GAIN = 1 / 512
-const STUCK_LEARNED = 2
+const STUCK_LEARNED = 0.5
 const RUN_FADING = 1 / 4096
 const STUCK_SCORE = 0.9
 
-/** The day's profile is learned for so many days before its residuals are, and those before they are judged. */
+/**
+ * The day's profile is learned for so many days before its residuals are, and those before they are judged.
+ */
 const SEASON_DAYS_LEARNING = 1
 const SEASON_DAYS_MIN = 3
 /** Readings over which residuals are averaged; and their own scale. */
@@ -46,14 +54,14 @@ const SEASON_READINGS = 12
 const SEASON_GAIN = 1 / 288
 const SEASON_ERROR_GAIN = 1 / 576
 /** A profile is one when its error is below this share of the spread without it. */
-const SEASON_ERROR_SHARE = 0.3
+const SEASON_ERROR_SHARE = 0.45
 /** The profile follows what is further off only up to so many mean errors. */
-const SEASON_REACH = 3
+const SEASON_REACH = 2.5
 
 /** The expected range ends where a reading's distance from the hull would be rare by so much. */
 const EXPECTED_RARITY = 1
 
-/** What is an alert, in units of the joined rarity: see `#attention`. */
+/** What is an alert, in units of the joined rarity: see attention(). */
 const UNIT = 2.7
 const FADE_MS = 24 * HOUR_MS
 const FADE_FACTOR = 1.6
@@ -180,7 +188,10 @@ function seasonRarity(row: Float64Array, at: number, tsMs: number, bin: number, 
   return isSeasonal(row, at) && days >= SEASON_DAYS_MIN ? Math.max(above, below) : 0
 }
 
-/** A mean while the profile is young, then a median that follows slowly: an anomaly does not make itself usual. */
+/**
+ * A mean while the profile is young, then a median that follows slowly: an anomaly does not make itself
+ * usual.
+ */
 function learnSeasonError(row: Float64Array, at: number, days: number, size: number): void {
   const error = row[at + SEASON_ERROR]
   if (days < SEASON_DAYS_MIN || error === 0) row[at + SEASON_ERROR] = error + SEASON_GAIN * (size - error)
@@ -192,7 +203,10 @@ function quartic(found: number): number {
   return square * square
 }
 
-/** Told once, when a run of equal values becomes longer than is usual; a series that began with it knows no other. */
+/**
+ * Told once, when a run of equal values becomes longer than is usual; a series that began with it knows no
+ * other.
+ */
 function stuckScore(row: Float64Array, at: number, count: number, value: number): number {
   const usual = row[at + USUAL_RUN] * (1 - RUN_FADING)
   const limit = Math.floor(STUCK_READINGS + STUCK_FACTOR * usual)
@@ -246,9 +260,9 @@ function isSeasonal(row: Float64Array, at: number): boolean {
 }
 
 /**
- * What of the rarity deserves attention now, as a score: more than the base, which grows with the time that the series
- * has been watched, since the rarest of more time is rarer, and with every recent time it asked for attention; and more
- * than what got it lately, which fades.
+ * What of the rarity deserves attention now, as a score: more than the base, which grows with the time that
+ * the series has been watched, since the rarest of more time is rarer, and with every recent time it asked
+ * for attention; and more than what got it lately, which fades.
  */
 function attention(row: Float64Array, at: number, joined: number, elapsedMs: number, tsMs: number): number {
   if (elapsedMs > 0) {

@@ -1,4 +1,7 @@
-/** The detectors over one series by their names, as the command line and a config call them, each with its defaults. */
+/**
+ * The detectors over one series by their names, as the command line and a config call them, each with its
+ * defaults.
+ */
 import { AdaptiveDetector } from './adaptive.ts'
 import { EwmaDetector } from './ewma.ts'
 import { FixedLimitsDetector, type LimitSettings } from './fixed-limits.ts'

@@ -1,8 +1,9 @@
 /**
- * Alerts as episodes, shared by all detectors: raised when a score reaches the raise score, updated when it becomes
- * more severe, cleared when nothing of note came for the quiet time; then the series is left in peace for the
- * cool-down, unless something more severe comes. Pure and deterministic: time comes with the readings and the ticks.
- * One owner: the shard's thread. Invariant: rows of a series alternate: raised, any number of updated, cleared.
+ * Alerts as episodes, shared by all detectors: raised when a score reaches the raise score, updated when it
+ * becomes more severe, cleared when nothing of note came for the quiet time; then the series is left in
+ * peace for the cool-down, unless something more severe comes. Pure and deterministic: time comes with the
+ * readings and the ticks. One owner: the shard's thread. Invariant: rows of a series alternate: raised, any
+ * number of updated, cleared.
  */
 import { assert } from '../../base/assert.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
@@ -28,7 +29,7 @@ const MAJOR_SHARE = 0.4
 const CRITICAL_SHARE = 0.8
 
 /** Rows for the table `anomalies`, as columns; grown as needed. */
-export class EpisodeRows {
+class EpisodeRows {
   count = 0
   series = new Int32Array(64)
   state = new Uint8Array(64)

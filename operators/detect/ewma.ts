@@ -1,7 +1,7 @@
 /**
- * Exponentially weighted moving average and variance of a series; a reading further than so many deviations from the
- * average is one of note. (Roberts 1959; the variance as in Finch 2009.) Learns outliers only up to its limit, so that
- * one spike neither moves the average nor hides the next.
+ * Exponentially weighted moving average and variance of a series; a reading further than so many deviations
+ * from the average is one of note. (Roberts 1959; the variance as in Finch 2009.) Learns outliers only up to
+ * its limit, so that one spike neither moves the average nor hides the next.
  */
 import { checkSetting, OWN_SLOTS, SeriesDetector, scoreOf } from './series-detector.ts'
 

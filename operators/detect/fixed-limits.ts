@@ -1,6 +1,6 @@
 /**
- * Fixed limits with hysteresis: a reading outside them is an alert, and the series stays one until it is back inside by
- * the hysteresis, so that a value that dances on its limit is one alert.
+ * Fixed limits with hysteresis: a reading outside them is an alert, and the series stays one until it is
+ * back inside by the hysteresis, so that a value that dances on its limit is one alert.
  */
 import {
   checkSetting,

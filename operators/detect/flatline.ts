@@ -1,6 +1,7 @@
 /**
- * Stuck sensor: the same value, over and over, longer than this series usually keeps one. What is usual is the greatest
- * run of equal values seen, forgotten slowly; a series that has always kept its values is left alone.
+ * Stuck sensor: the same value, over and over, longer than this series usually keeps one. What is usual is
+ * the greatest run of equal values seen, forgotten slowly; a series that has always kept its values is left
+ * alone.
  */
 import { checkSetting, OWN_SLOTS, SeriesDetector, scoreOf } from './series-detector.ts'
 

@@ -1,6 +1,7 @@
 /**
- * Robust z (Hampel 1974): how many robust deviations a reading lies from the median of the last WINDOW readings; the
- * deviation is the median distance from that median. Half of the window may be outliers without moving either.
+ * Robust z (Hampel 1974): how many robust deviations a reading lies from the median of the last WINDOW
+ * readings; the deviation is the median distance from that median. Half of the window may be outliers
+ * without moving either.
  */
 import { checkSetting, OWN_SLOTS, SeriesDetector, scoreOf } from './series-detector.ts'
 

@@ -1,7 +1,8 @@
 /**
- * Missing data: raised by journalled time, not by a reading. Learns the usual interval between the arrivals of a series
- * and says when a reading is overdue: after `intervals` usual intervals and never before the greatest pause seen lately.
- * One owner, deterministic: time comes in. Invariant: a series is overdue once per silence.
+ * Missing data: raised by journalled time, not by a reading. Learns the usual interval between the arrivals
+ * of a series and says when a reading is overdue: after `intervals` usual intervals and never before the
+ * greatest pause seen lately. One owner, deterministic: time comes in. Invariant: a series is overdue once
+ * per silence.
  */
 import { assert } from '../../base/assert.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
@@ -33,7 +34,9 @@ const DUE = 3
 const COUNT = 4
 
 export class Heartbeat implements Stateful {
-  /** Series found overdue by the last tick, and when each was due. The owner reads them before the next tick. */
+  /**
+   * Series found overdue by the last tick, and when each was due. The owner reads them before the next tick.
+   */
   readonly overdue: { series: number; dueMs: number }[] = []
   readonly #settings: Float64Array
   readonly #intervals: number

@@ -1,14 +1,15 @@
 /**
- * Several metrics of a device at one time: each may be ordinary and all of them together not. The distance of the vector
- * from the mean, in the metric of its own covariance (Mahalanobis 1936), both exponentially weighted; how rare it is, is
- * told by the cube-root normal approximation of chi-square (Wilson and Hilferty 1931). Dimensions are bounded, so is the
- * cost: one Cholesky decomposition per vector. Deterministic; one owner, see series-detector.ts.
+ * Several metrics of a device at one time: each may be ordinary and all of them together not. The distance
+ * of the vector from the mean, in the metric of its own covariance (Mahalanobis 1936), both exponentially
+ * weighted; how rare it is, is told by the cube-root normal approximation of chi-square (Wilson and Hilferty
+ * 1931). Dimensions are bounded, so is the cost: one Cholesky decomposition per vector. Deterministic; one
+ * owner, see series-detector.ts.
  */
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
 import { checkSavedSettings, checkSetting, scoreOf } from './series-detector.ts'
 import { SeriesRows } from './series-rows.ts'
 
-export const DIMENSIONS_MAX = 16
+const DIMENSIONS_MAX = 16
 
 export interface MultivariateSettings {
   /** How many metrics a vector has. */
@@ -23,7 +24,10 @@ const COUNT = 1
 const MEANS = 2
 const GAIN = 1 / 512
 const WARMUP_PER_DIMENSION = 24
-/** Added to the variances, as a share of them: metrics that are copies of one another have a singular covariance. */
+/**
+ * Added to the variances, as a share of them: metrics that are copies of one another have a singular
+ * covariance.
+ */
 const RIDGE = 1e-6
 
 export class MultivariateDetector implements Stateful {
@@ -95,7 +99,9 @@ export class MultivariateDetector implements Stateful {
     return true
   }
 
-  /** Squared distance by forward substitution in the covariance's Cholesky factor, then as normal deviations. */
+  /**
+   * Squared distance by forward substitution in the covariance's Cholesky factor, then as normal deviations.
+   */
   #deviations(row: Float64Array, at: number): number {
     const factor = this.#factor
     const white = this.#white

@@ -1,7 +1,7 @@
 /**
- * Change points: the cumulative sum of how far readings lie above (or below) their mean, less an allowance, in
- * deviations (Page 1954, Hinkley 1971). Finds lasting shifts too small for any single reading to tell. After a change
- * it learns the new level.
+ * Change points: the cumulative sum of how far readings lie above (or below) their mean, less an allowance,
+ * in deviations (Page 1954, Hinkley 1971). Finds lasting shifts too small for any single reading to tell.
+ * After a change it learns the new level.
  */
 import { checkSetting, OWN_SLOTS, SeriesDetector, scoreOf } from './series-detector.ts'
 

@@ -1,13 +1,13 @@
 /**
- * How rare a statistic is, told from its own recent maxima: the greatest value of each window of time is remembered as
- * mean and deviation of its logarithm (a log-normal fit of block maxima, by moments), and a new greatest value is so many
- * deviations above them. Steps that come every day are maxima of every day, so they become ordinary by themselves, and
- * series of all kinds and units become comparable. Two horizons, a quarter and a full day, tell habits of a day from
- * those within one. Windows overlap: each is the last PARTS parts, and moves on by one; a window of the short horizon is
- * a part of the long one.
+ * How rare a statistic is, told from its own recent maxima: the greatest value of each window of time is
+ * remembered as mean and deviation of its logarithm (a log-normal fit of block maxima, by moments), and a
+ * new greatest value is so many deviations above them. Steps that come every day are maxima of every day, so
+ * they become ordinary by themselves, and series of all kinds and units become comparable. Two horizons, a
+ * quarter and a full day, tell habits of a day from those within one. Windows overlap: each is the last
+ * PARTS parts, and moves on by one; a window of the short horizon is a part of the long one.
  *
- * All of it are slots in a series' row: a clock, shared by the statistics of the series, then PEAK_SLOTS for each.
- * Invariant: nothing is learned from a part before it ended.
+ * All of it are slots in a series' row: a clock, shared by the statistics of the series, then PEAK_SLOTS for
+ * each. Invariant: nothing is learned from a part before it ended.
  */
 
 const PARTS = 4
@@ -15,13 +15,19 @@ const PARTS = 4
 const PART_MS = (6 * 3_600_000) / PARTS
 /** Slow series: a part ends with so many readings at the earliest. */
 const PART_READINGS_MIN = 3
-/** How many windows back the moments reach, and how many of its parts a horizon must have seen before it judges. */
+/**
+ * How many windows back the moments reach, and how many of its parts a horizon must have seen before it
+ * judges.
+ */
 const SHORT_MEMORY = 40 * PARTS
 const LONG_MEMORY = 14 * PARTS
 const SHORT_PARTS_MIN = 13
 const LONG_PARTS_MIN = 7
 
-/** Weight of an assumed deviation of logarithms before many windows were seen, in windows; and that deviation. */
+/**
+ * Weight of an assumed deviation of logarithms before many windows were seen, in windows; and that
+ * deviation.
+ */
 const PRIOR_WINDOWS = 2
 const PRIOR_VARIANCE = 0.4 ** 2
 /** Added to the deviation, so that maxima that were all equal do not make the next one infinitely rare. */
@@ -30,14 +36,17 @@ const DEVIATION_FLOOR = 0.2
 const FLOOR_SHARE = 0.05
 /** What the long horizon says counts that much more than the short one. */
 const LONG_WEIGHT = 1.5
-export const RARITY_MAX = 12
+const RARITY_MAX = 12
 
 export const CLOCK_SLOTS = 3
 const END = 0
 const READINGS = 1
 const ENDED_PARTS = 2
 
-/** Greatest of the running part, and of the running window: the last parts but the oldest, and the running one. */
+/**
+ * Greatest of the running part, and of the running window: the last parts but the oldest, and the running
+ * one.
+ */
 const CURRENT = 0
 const SHORT_TOP = 1
 const LONG_TOP = 2
@@ -109,8 +118,8 @@ function learn(row: Float64Array, at: number, peak: number, windows: number, mem
 }
 
 /**
- * Deviations by which `statistic`, not negative, lies above the usual maxima, the mean over the horizons; 0 when it is
- * not the greatest of its window. Notes it for the windows to come.
+ * Deviations by which `statistic`, not negative, lies above the usual maxima, the mean over the horizons; 0
+ * when it is not the greatest of its window. Notes it for the windows to come.
  */
 // hot: per reading and statistic
 export function rarity(row: Float64Array, clock: number, peak: number, statistic: number): number {
@@ -144,7 +153,10 @@ function usualDeviation(row: Float64Array, at: number, windows: number): number 
   return DEVIATION_FLOOR + Math.sqrt((windows * row[at + VARIANCE] + prior) / (windows + PRIOR_WINDOWS))
 }
 
-/** What the statistic may reach without being rare by `rare` deviations of the short horizon; NaN while unknown. */
+/**
+ * What the statistic may reach without being rare by `rare` deviations of the short horizon; NaN while
+ * unknown.
+ */
 export function usualPeak(row: Float64Array, clock: number, peak: number, rare: number): number {
   const parts = row[clock + ENDED_PARTS]
   if (parts < SHORT_PARTS_MIN) return Number.NaN

@@ -1,6 +1,6 @@
 /**
- * How fast the value changes, per second, against a fixed limit or against what is usual: so many times the mean rate of
- * this series. Equal times have no rate: the step is then taken over a millisecond.
+ * How fast the value changes, per second, against a fixed limit or against what is usual: so many times the
+ * mean rate of this series. Equal times have no rate: the step is then taken over a millisecond.
  */
 import { checkSetting, OWN_SLOTS, SeriesDetector, scoreOf } from './series-detector.ts'
 

@@ -1,7 +1,7 @@
 /**
- * The rhythm of a week: what this hour of the day, and this hour of the week once it is known, usually brings (UTC), and
- * how far readings usually are from that. A reading too far off is one of note, however ordinary its value is at other
- * hours.
+ * The rhythm of a week: what this hour of the day, and this hour of the week once it is known, usually
+ * brings (UTC), and how far readings usually are from that. A reading too far off is one of note, however
+ * ordinary its value is at other hours.
  */
 import { checkSetting, OWN_SLOTS, SeriesDetector, scoreOf } from './series-detector.ts'
 

@@ -1,8 +1,9 @@
 /**
- * What all detectors over single series share: a row of numbers per series in pages, guards against readings that
- * nothing can be learned from, the expected range of the last reading, and state that is saved and loaded. Pure and
- * deterministic: no clock, no randomness; the same readings give the same scores, bit for bit. One owner: the shard's
- * thread, or the job that reads a file. Invariant: what follows a reading in time never changes its score.
+ * What all detectors over single series share: a row of numbers per series in pages, guards against readings
+ * that nothing can be learned from, the expected range of the last reading, and state that is saved and
+ * loaded. Pure and deterministic: no clock, no randomness; the same readings give the same scores, bit for
+ * bit. One owner: the shard's thread, or the job that reads a file. Invariant: what follows a reading in
+ * time never changes its score.
  *
  * A score lies in [0, 1]: 0 is nothing to see, RAISE_SCORE is where the detector's own limit lies.
  */
@@ -37,7 +38,9 @@ export abstract class SeriesDetector implements Stateful {
   readonly #settings: Float64Array
   readonly #rows: SeriesRows
 
-  /** `slots` numbers per series, the first OWN_SLOTS of them ours; settings are what the state depends on. */
+  /**
+   * `slots` numbers per series, the first OWN_SLOTS of them ours; settings are what the state depends on.
+   */
   constructor(slots: number, settings: readonly number[]) {
     assert(slots >= OWN_SLOTS, 'a row has room for time and count')
     this.#rows = new SeriesRows(slots)
@@ -83,8 +86,8 @@ export abstract class SeriesDetector implements Stateful {
   }
 
   /**
-   * Scores the reading against `row[at + OWN_SLOTS ...]`, sets the expected range and learns. `count` readings came
-   * before, the last one `elapsedMs` earlier. New rows are zero.
+   * Scores the reading against `row[at + OWN_SLOTS ...]`, sets the expected range and learns. `count`
+   * readings came before, the last one `elapsedMs` earlier. New rows are zero.
    */
   protected abstract judge(
     row: Float64Array,

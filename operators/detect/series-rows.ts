@@ -1,6 +1,6 @@
 /**
- * A row of numbers for each series, in pages that never move, so that a new series costs no copy and no pause. Series are
- * dense numbers from 0; a new row is zero. Invariant: the number of slots never changes.
+ * A row of numbers for each series, in pages that never move, so that a new series costs no copy and no
+ * pause. Series are dense numbers from 0; a new row is zero. Invariant: the number of slots never changes.
  */
 import { assert } from '../../base/assert.ts'
 import type { StateReader, StateWriter } from '../../codecs/state.ts'
