@@ -17,16 +17,16 @@ import { type CommandIo, readOptions, UsageError } from './command.ts'
 const HELP = `millrace detect FILE.csv... --out DIR: finds anomalies in series of readings
 
   --detector NAME   ${DETECTOR_NAMES.join(', ')} (default ${DETECTOR_NAMES[0]})
-  --low N, --high N, --hysteresis N   for the detector limits: an alert below or above, until it is back inside
-                    by the hysteresis
+  --low N, --high N, --hysteresis N
+                    of the detector limits: an alert outside, until it is back inside by the hysteresis
   --out DIR         where the results go; it is made when it does not exist
   --with-gaps       also an extra row, without a value, where a reading is overdue
   --plot            also a page DIR/FILE.html that shows the series, the expected range and the alerts
 
-A file is CSV with a header that names the columns timestamp and value, a reading per line, in the order of time. Times
-are ISO 8601, UTC unless they say otherwise, or an epoch number. A missing value is empty, NaN or null. The result is
-DIR/FILE.csv with the columns timestamp, value and anomaly_score: a row for each reading, a score of 0.5 or more is an
-alert. No score depends on what comes after it. Readings out of order are kept and scored 0.
+A file is CSV with a header that names the columns timestamp and value, a reading per line, in the order of
+time. Times are ISO 8601, UTC unless they say otherwise, or an epoch number. A missing value is empty, NaN or
+null. The result is DIR/FILE.csv with the columns timestamp, value and anomaly_score: a row for each reading; a
+score of 0.5 or more is an alert. No score depends on what comes after it. Readings out of order score 0.
 The exit code is 1 when a file could not be read; the others are done all the same.
 `
 
