@@ -76,7 +76,7 @@ export class DryRunSide {
   }
 
   #rollups(): SideRow[] {
-    return this.#pipeline.sets.flatMap((set) => [...this.#rollupsOf(set), ...this.#windowsOf(set)])
+    return this.#pipeline.operators.sets.flatMap((set) => [...this.#rollupsOf(set), ...this.#windowsOf(set)])
   }
 
   #rollupsOf({ merging, plan }: OperatorSet): SideRow[] {

@@ -133,12 +133,12 @@ export class BlockBuilder {
     const order = this.#order
     const writer = this.#writer
     const sources: BlockSource[] = []
-    for (const { merging, plan } of this.#pipeline.sets) {
+    for (const { merging, plan } of this.#pipeline.operators.sets) {
       if (merging === null) continue
       const blocks = new RollupBlocks(merging, plan.merging, order, writer)
       sources.push(this.#source('rollups', blocks))
     }
-    for (const { ordered, plan } of this.#pipeline.sets) {
+    for (const { ordered, plan } of this.#pipeline.operators.sets) {
       if (ordered === null) continue
       const amendments = new AmendmentBlocks(
         ordered,

@@ -121,13 +121,13 @@ export class JournalFollower {
   /** Everything taken is in ClickHouse, and the journal knows it. */
   isDrained(drain: Drain): boolean {
     const { pipeline, snapshots } = this.#parts
-    const isEmpty = pipeline.rowCount === 0 && (drain === 'rows' || !pipeline.isOpen)
+    const isEmpty = pipeline.rowCount === 0 && (drain === 'rows' || !pipeline.operators.isOpen)
     return this.#isLive && isEmpty && this.batches.isEmpty && !snapshots.isBusy // `finish` wants to write one
   }
 
   /** Whether time has to be written down though nothing else is: windows wait for it. */
   isTickDue(appendedMs: number, nowMs: number): boolean {
-    return this.#isLive && nowMs >= appendedMs + TICK_INTERVAL_MS && this.#parts.pipeline.isOpen
+    return this.#isLive && nowMs >= appendedMs + TICK_INTERVAL_MS && this.#parts.pipeline.operators.isOpen
   }
 
   /** The control records that are to be appended with the next batch. Valid until the next call. */
@@ -305,7 +305,7 @@ export class JournalFollower {
 
   #sealIfDue(nowMs: number, drain: Drain): void {
     const { pipeline, batch } = this.#parts
-    const isLeft = pipeline.rowCount > 0 || (drain === 'windows' && pipeline.isOpen)
+    const isLeft = pipeline.rowCount > 0 || (drain === 'windows' && pipeline.operators.isOpen)
     if (drain !== 'none' && isLeft) {
       this.#seal(drain === 'windows')
       this.#parts.wake()

@@ -341,7 +341,7 @@ describe('quarantine', () => {
 describe('branches', () => {
   const windowed = (pipeline: ReturnType<typeof pipelineOf>) => {
     pipeline.flush()
-    return pipeline.sets.flatMap(({ merging }) => {
+    return pipeline.operators.sets.flatMap(({ merging }) => {
       const closed = merging?.closed ?? new PaneRows()
       return Array.from({ length: closed.count }, (_, row) => {
         const metric = pipeline.series.metric[closed.series[row]]

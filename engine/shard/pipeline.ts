@@ -18,9 +18,8 @@ import {
 import { MetricNames } from '../../codecs/metric-names.ts'
 import { DATE_TIME_MS_MAX, DATE_TIME_MS_MIN } from '../../codecs/native/date-time.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
-import { PLAIN_AGGREGATES, type WindowSpec, windowLabel } from '../../operators/window-spec.ts'
 import { quarantineReason, readingPayload } from '../steps/quarantine.ts'
-import { EVERY_BRANCH, FedRows, RowBranches } from '../steps/row-branches.ts'
+import { RowBranches } from '../steps/row-branches.ts'
 import { StepFaults } from '../steps/step-faults.ts'
 import { isPlain, StreamSteps } from '../steps/stream-steps.ts'
 import { TextCache } from '../steps/text-cache.ts'
@@ -29,12 +28,10 @@ import { DeviceMetrics, NO_DEVICE } from './device-metrics.ts'
 import { DeviceTable } from './device-table.ts'
 import { Ledger } from './ledger.ts'
 import { MessageDecoder } from './message-decoder.ts'
-import { planOfWidths, planOperatorSets } from './operator-plan.ts'
-import { OperatorSet, type OperatorTimes } from './operator-set.ts'
-import type { PipelineStream } from './pipeline-stream.ts'
 import { Redelivery } from './redelivery.ts'
 import { SeriesPlacement } from './series-placement.ts'
 import { SeriesTable } from './series-table.ts'
+import { StreamOperators, type StreamOperatorsSettings } from './stream-operators.ts'
 
 const TICK_INTERVAL_MS = 1000
 const SKIP_REASON = 'skipped: it ended the engine again and again'
@@ -42,19 +39,13 @@ const SKIP_REASON = 'skipped: it ended the engine again and again'
 const METRICS_PER_DEVICE_MAX = 1000
 const TIME_REASON = 'time is outside the years 1900 to 2299'
 
-export interface PipelineSettings extends OperatorTimes {
-  /** The tumbling windows of all streams when `streams` is left out. */
-  widthsMs?: readonly number[]
-  /** Whether readings came that neither the journal nor a snapshot knows of. */
-  hasPast?: boolean
+export interface PipelineSettings extends StreamOperatorsSettings {
   /** Unacknowledged messages of one client. */
   inFlightMax: number
   /** Readings further ahead of their arrival are quarantined. */
   aheadGuardMs: number
   /** 1000 when left out. */
   metricsPerDeviceMax?: number
-  /** By number. Left out: all are plain. */
-  streams?: readonly PipelineStream[]
 }
 
 export class Pipeline {
@@ -64,8 +55,7 @@ export class Pipeline {
   readonly readings = new ReadingColumns(1 << 16)
   readonly deadLetters = new DeadLetters()
   readonly ledger = new Ledger()
-  /** Not empty. */
-  sets: OperatorSet[]
+  readonly operators: StreamOperators
   /** Journal positions of messages that are not to be decoded. */
   readonly skips = new Set<number>()
   messageCount = 0
@@ -82,10 +72,6 @@ export class Pipeline {
   #deviceMetrics: DeviceMetrics
   #aheadGuardMs: number
   #aheadReason: string
-  #fed = new FedRows()
-  /** By stream; without streams, of all. */
-  #setsOfStream: OperatorSet[][] = []
-  #settings: PipelineSettings
   #redelivery: Redelivery
   #decoder: MessageDecoder
   #placement: SeriesPlacement
@@ -98,8 +84,7 @@ export class Pipeline {
 
   constructor(settings: PipelineSettings) {
     this.#redelivery = new Redelivery(settings.inFlightMax)
-    this.#settings = settings
-    this.sets = this.#makeSets(settings.hasPast !== true)
+    this.operators = new StreamOperators(settings)
     this.#aheadGuardMs = settings.aheadGuardMs
     this.#aheadReason = quarantineReason(settings.aheadGuardMs)
     const { readings, metrics, series, devices } = this
@@ -127,36 +112,18 @@ export class Pipeline {
 
   /** Rows that wait to be written. */
   get rowCount(): number {
-    const { readings, sets, deadLetters, ledger } = this
-    let count = readings.count + deadLetters.count + ledger.count
-    for (let i = 0; i < sets.length; i++) count += sets[i].rowCount
-    return count
+    const { readings, operators, deadLetters, ledger } = this
+    return readings.count + operators.rowCount + deadLetters.count + ledger.count
   }
 
   get sizeBytes(): number {
-    let sizeBytes = this.rowCount * 32 + this.readings.textSizeBytes + this.deadLetters.sizeBytes
-    for (const set of this.sets) sizeBytes += set.rowsExtraSizeBytes
-    return sizeBytes
-  }
-
-  /** Open windows of all operators, those that do not merge by their series. */
-  get openWindowCount(): number {
-    return this.sets.reduce((sum, set) => sum + set.openCount, 0)
-  }
-
-  /** Readings that came behind their windows. */
-  get lateCount(): number {
-    return this.sets.reduce((sum, set) => sum + set.lateCount, 0)
+    const { readings, operators, deadLetters } = this
+    return this.rowCount * 32 + readings.textSizeBytes + deadLetters.sizeBytes + operators.rowsExtraSizeBytes
   }
 
   /** The journal's time, as far as it was processed. */
   get timeMs(): number {
     return Math.max(this.#tickMs, this.#windowedArrivalMs)
-  }
-
-  /** Whether windows wait for time to pass. */
-  get isOpen(): boolean {
-    return this.sets.some((set) => set.isOpen)
   }
 
   /** Takes the records in views[start, end), whose first byte stands at `position` in the journal. */
@@ -168,7 +135,7 @@ export class Pipeline {
       if (kind === RecordKind.MQTT_PUBLISH || kind === RecordKind.WEBSOCKET_FRAME) {
         this.#processMessage(views, offset, size, position + (offset - start))
       } else if (kind === RecordKind.GAP) {
-        for (const set of this.sets) set.gap(readControl(views, offset))
+        this.operators.gap(readControl(views, offset))
       }
       offset += alignRecord(size)
     }
@@ -179,19 +146,19 @@ export class Pipeline {
   tick(timeMs: number): void {
     if (timeMs - this.#tickMs < TICK_INTERVAL_MS) return
     this.#tickMs = timeMs
-    for (const set of this.sets) set.tick(timeMs)
+    this.operators.tick(timeMs)
   }
 
   /** Closes every window into the rows: a journal segment ends here, or the engine stops. */
   flush(): void {
     this.#tickMs = Number.NEGATIVE_INFINITY
-    for (const set of this.sets) set.flush()
+    this.operators.flush()
   }
 
   /** Forgets the rows: they are on their way, or known to be stored. */
   clearRows(): void {
     this.readings.clear()
-    for (const set of this.sets) set.clearRows()
+    this.operators.clearRows()
     this.deadLetters.clear()
     this.ledger.clear()
     this.#faults.clear()
@@ -201,47 +168,19 @@ export class Pipeline {
   /** Only between batches: rows are not part of the state. */
   save(out: StateWriter): void {
     assert(this.rowCount === 0, 'state is saved where a batch ended')
-    out.numbers(this.#tickMs, this.sets.length)
+    out.numbers(this.#tickMs)
     for (const part of this.#stateful()) part.save(out)
-    for (const set of this.sets) {
-      out.u8(Buffer.from(set.plan.key))
-      out.state(set)
-    }
   }
 
-  /**
-   * Into a new pipeline, whose operators may be others than those that were saved: those that are the same go on, new ones know
-   * that readings came before them.
-   */
+  /** Into a new pipeline, whose operators may be others than those that were saved. */
   load(from: StateReader): void {
-    const [tickMs, setCount] = from.numbers(2)
-    this.#tickMs = tickMs
+    this.#tickMs = from.numbers(1)[0]
     for (const part of this.#stateful()) part.load(from)
-    this.sets = this.#makeSets(false)
-    for (let i = 0; i < setCount; i++) {
-      const key = Buffer.from(from.u8()).toString()
-      const state = from.state()
-      const set = this.sets.find(({ plan }) => plan.key === key)
-      set?.load(state)
-      assert(set === undefined || state.isAtEnd, 'the state of operators is read to its end')
-    }
     assert(from.isAtEnd, 'the state is read to its end')
   }
 
-  #makeSets(isFresh: boolean): OperatorSet[] {
-    const { streams, widthsMs = [] } = this.#settings
-    const plans =
-      streams === undefined ? planOfWidths(widthsMs.map(tumblingOperator)) : planOperatorSets(streams)
-    const isAlone = plans.length === 1 && plans[0].branches === EVERY_BRANCH
-    const sets = plans.map((plan) => new OperatorSet(plan, this.#settings, this.#fed, isFresh, isAlone))
-    this.#setsOfStream = (streams ?? []).map((_, stream) =>
-      sets.filter(({ plan }) => plan.streams.includes(stream)),
-    )
-    return sets
-  }
-
   #stateful(): Stateful[] {
-    return [this.metrics, this.devices, this.series, this.#deviceMetrics, this.#redelivery]
+    return [this.metrics, this.devices, this.series, this.#deviceMetrics, this.#redelivery, this.operators]
   }
 
   // hot: per message
@@ -438,28 +377,16 @@ export class Pipeline {
 
   // hot: per batch
   #feedWindows(): void {
-    const { readings, ledger, sets } = this
+    const { readings, ledger, operators, branches } = this
     const first = this.#windowed
     const end = readings.count
     if (first === end) return
     const stream = this.#windowedStream
     const arrivalMs = this.#windowedArrivalMs
-    const takers = this.#setsOfStream.length === 0 ? sets : this.#setsOfStream[stream]
-    const { bits } = this.branches
-    let late = 0
-    for (let i = 0; i < takers.length; i++) {
-      const lateBefore = takers[i].lateCount
-      takers[i].push(this.seriesOfRow, readings, bits, arrivalMs, first, end)
-      late = Math.max(late, takers[i].lateCount - lateBefore)
-    }
+    const late = operators.push(stream, this.seriesOfRow, readings, branches, arrivalMs, first, end)
     const steps = this.#hasSteps ? this.#steps[stream] : null
     if (steps !== null && !steps.isRaw) readings.count = first // they are in no table but the windows'
     this.#windowed = readings.count
     if (late > 0) ledger.amended[ledger.row(stream, arrivalMs)] += late
   }
-}
-
-function tumblingOperator(widthMs: number): { label: string; spec: WindowSpec } {
-  const spec: WindowSpec = { kind: 'tumbling', widthMs, aggregates: [...PLAIN_AGGREGATES], earlyMs: null }
-  return { label: windowLabel(spec), spec }
 }
