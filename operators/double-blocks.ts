@@ -10,7 +10,8 @@ import type { StateReader, StateWriter } from '../codecs/state.ts'
 
 /** Of a page, and of the largest block: 2^16 doubles are 512 KiB. */
 export const BLOCK_PAGE_LOG2 = 16
-export const BLOCK_PLACE_MASK = (1 << BLOCK_PAGE_LOG2) - 1
+const PAGE_SIZE = 1 << BLOCK_PAGE_LOG2
+export const BLOCK_PLACE_MASK = PAGE_SIZE - 1
 const PAGE_COUNT_MAX = 2 ** (31 - BLOCK_PAGE_LOG2)
 const CLASS_COUNT = BLOCK_PAGE_LOG2 + 1
 
@@ -59,7 +60,8 @@ export class DoubleBlocks {
     out.i32(this.#free)
     out.f64(this.#rest)
     out.f64(this.#end)
-    for (let page = 1; page < this.#pagesUsed; page++) out.f64(this.pages[page])
+    const sizes = this.#sizes()
+    for (let page = 1; page < this.#pagesUsed; page++) out.f64(this.pages[page], sizes[page])
   }
 
   load(from: StateReader): void {
@@ -71,20 +73,34 @@ export class DoubleBlocks {
     this.usedCount = usedCount
     this.#pagesUsed = pagesUsed | 0
     this.pages.length = 1
+    const sizes = this.#sizes()
     for (let page = 1; page < pagesUsed; page++) {
       const doubles = from.f64()
-      assert(doubles.length === 1 << BLOCK_PAGE_LOG2, 'state has a page of another size')
-      this.pages.push(doubles)
+      assert(doubles.length === sizes[page], 'state has a page of another size')
+      this.pages.push(new Float64Array(PAGE_SIZE))
+      this.pages[page].set(doubles)
     }
+  }
+
+  /** Of each page, how much of it was ever taken: all but the newest page of a block size are full. */
+  #sizes(): Int32Array {
+    const sizes = new Int32Array(this.#pagesUsed).fill(PAGE_SIZE)
+    for (let sizeLog2 = 0; sizeLog2 < CLASS_COUNT; sizeLog2++) {
+      if (this.#end[sizeLog2] === 0) continue
+      const page = this.#end[sizeLog2] / PAGE_SIZE - 1
+      assert(page < this.#pagesUsed, 'state has another number of pages')
+      sizes[page] = this.#rest[sizeLog2] - page * PAGE_SIZE
+    }
+    return sizes
   }
 
   /** A page that was used before is cleared, so that equal calls go on saving equal bytes. */
   #addPage(sizeLog2: number): void {
     const page = this.#pagesUsed++
     assert(page < PAGE_COUNT_MAX, 'blocks take up more than 16 GiB')
-    if (page === this.pages.length) this.pages.push(new Float64Array(1 << BLOCK_PAGE_LOG2))
+    if (page === this.pages.length) this.pages.push(new Float64Array(PAGE_SIZE))
     else this.pages[page].fill(0)
-    this.#rest[sizeLog2] = page * (1 << BLOCK_PAGE_LOG2)
-    this.#end[sizeLog2] = (page + 1) * (1 << BLOCK_PAGE_LOG2)
+    this.#rest[sizeLog2] = page * PAGE_SIZE
+    this.#end[sizeLog2] = (page + 1) * PAGE_SIZE
   }
 }
