@@ -2,6 +2,7 @@
  * For tests: the windows of all readings, computed at once from the definitions; and a table that takes rows and amendments as the
  * store does, recomputing from the readings stored so far.
  */
+import { Calendar } from './calendar.ts'
 import { WINDOW_CELLS, WindowCell } from './ordered-rows.ts'
 import type { OrderedWindows } from './ordered-windows.ts'
 import { type Aggregate, type WindowSpec, windowAggregates } from './window-spec.ts'
@@ -26,6 +27,22 @@ export interface OracleRow {
 type Span = { startMs: number; endMs: number }
 /** The windows that hold a time, for aligned kinds. */
 export type SpansOf = (ts: number) => Span[]
+
+export function spansOf(spec: WindowSpec): SpansOf {
+  if (spec.kind === 'calendar') {
+    const calendar = new Calendar(spec.unit, spec.timeZone)
+    return (ts) => [{ startMs: calendar.startOf(ts), endMs: calendar.endOf(ts) }]
+  }
+  const widthMs = 'widthMs' in spec ? spec.widthMs : 1
+  const hopMs = spec.kind === 'hopping' ? spec.hopMs : widthMs
+  return (ts) => {
+    const spans = []
+    for (let startMs = Math.floor(ts / hopMs) * hopMs; startMs > ts - widthMs; startMs -= hopMs) {
+      spans.push({ startMs: startMs + 0, endMs: startMs + widthMs })
+    }
+    return spans
+  }
+}
 
 const isNumber = (reading: OrderedReading): reading is OrderedReading & { value: number } =>
   typeof reading.value === 'number'
@@ -225,36 +242,42 @@ export class WindowTable {
   }
 
   #amend(series: number, operator: number, fromMs: number, toMs: number): void {
-    const spec = this.#specs[operator]
     const samples = this.#samples.get(series) ?? []
-    const sorted = sortReadings(samples, windowAggregates(spec))
-    const all = windowsOf(spec, samples, this.#spansOf[operator])
-    const later = sorted.filter(({ ts }) => ts > toMs)
-    const next = Math.max(toMs, later[0]?.ts ?? toMs, later.find(isNumber)?.ts ?? toMs)
-    const isTouched = ({ startMs, endMs }: OracleRow) => {
-      if (spec.kind === 'session') return endMs >= fromMs && startMs <= toMs
-      if (spec.kind === 'count') return endMs >= fromMs && endMs <= toMs
-      if (spec.kind === 'sliding') return endMs >= fromMs && endMs < toMs + spec.widthMs
-      return endMs > fromMs && startMs <= next
+    const { rows, isReplaced } = amend(this.#specs[operator], samples, this.#spansOf[operator], fromMs, toMs)
+    for (const [key, old] of this.rows) {
+      if (old.series === series && old.operator === operator && isReplaced(old.row)) this.rows.delete(key)
     }
-    const lastOfStart = new Map(all.map((row) => [row.startMs, row]))
-    const touched = [...lastOfStart.values()].filter(isTouched)
-    const lowMs = Math.min(fromMs, ...touched.map((row) => row.startMs))
-    const highMs = Math.max(toMs, ...touched.map((row) => row.endMs))
-    if (spec.kind === 'session' || spec.kind === 'count') {
-      for (const [key, old] of this.rows) {
-        if (old.series !== series || old.operator !== operator) continue
-        const isInRange =
-          spec.kind === 'session'
-            ? old.row.endMs >= lowMs && old.row.startMs <= highMs
-            : old.row.endMs >= fromMs && old.row.endMs <= toMs
-        if (isInRange) this.rows.delete(key)
-      }
-    }
-    for (const row of touched)
-      this.rows.set(`${series} ${operator} ${row.startMs}`, { series, operator, row })
-    this.amendedCount += touched.length
+    for (const row of rows) this.rows.set(`${series} ${operator} ${row.startMs}`, { series, operator, row })
+    this.amendedCount += rows.length
   }
+}
+
+/** What an amendment makes of a series' readings: rows, and which older ones with other starts are no windows any more. */
+export function amend(
+  spec: WindowSpec,
+  readings: OrderedReading[],
+  spansOf: SpansOf,
+  fromMs: number,
+  toMs: number,
+): { rows: OracleRow[]; isReplaced: (old: OracleRow) => boolean } {
+  const sorted = sortReadings(readings, windowAggregates(spec))
+  const later = sorted.filter(({ ts }) => ts > toMs)
+  const next = Math.max(toMs, later[0]?.ts ?? toMs, later.find(isNumber)?.ts ?? toMs)
+  const isTouched = ({ startMs, endMs }: OracleRow) => {
+    if (spec.kind === 'session') return endMs >= fromMs && startMs <= toMs
+    if (spec.kind === 'count') return endMs >= fromMs && endMs <= toMs
+    if (spec.kind === 'sliding') return endMs >= fromMs && endMs < toMs + spec.widthMs
+    return endMs > fromMs && startMs <= next
+  }
+  const lastOfStart = new Map(windowsOf(spec, readings, spansOf).map((row) => [row.startMs, row]))
+  const rows = [...lastOfStart.values()].filter(isTouched)
+  const lowMs = Math.min(fromMs, ...rows.map((row) => row.startMs))
+  const highMs = Math.max(toMs, ...rows.map((row) => row.endMs))
+  const isReplaced = ({ startMs, endMs }: OracleRow) => {
+    if (spec.kind === 'session') return endMs >= lowMs && startMs <= highMs
+    return spec.kind === 'count' && endMs >= fromMs && endMs <= toMs
+  }
+  return { rows, isReplaced }
 }
 
 /** The rows that windows have ready, as the oracle writes them. */

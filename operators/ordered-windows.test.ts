@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Prng } from '../base/prng.ts'
-import { Calendar } from './calendar.ts'
-import { type OracleRow, type OrderedReading, rowsOf, type SpansOf, WindowTable } from './ordered-oracle.ts'
+import { type OracleRow, type OrderedReading, rowsOf, spansOf, WindowTable } from './ordered-oracle.ts'
 import { WindowCell } from './ordered-rows.ts'
 import type { OrderedSettings } from './ordered-settings.ts'
 import {
@@ -16,22 +15,6 @@ import { OrderedWindows } from './ordered-windows.ts'
 import type { WindowSpec } from './window-spec.ts'
 
 const KINDS = ['session', 'count', 'sliding', 'tumbling', 'hopping', 'calendar'] as const
-
-function spansOf(spec: WindowSpec): SpansOf {
-  if (spec.kind === 'calendar') {
-    const calendar = new Calendar(spec.unit, spec.timeZone)
-    return (ts) => [{ startMs: calendar.startOf(ts), endMs: calendar.endOf(ts) }]
-  }
-  const widthMs = 'widthMs' in spec ? spec.widthMs : 1
-  const hopMs = spec.kind === 'hopping' ? spec.hopMs : widthMs
-  return (ts) => {
-    const spans = []
-    for (let startMs = Math.floor(ts / hopMs) * hopMs; startMs > ts - widthMs; startMs -= hopMs) {
-      spans.push({ startMs: startMs + 0, endMs: startMs + widthMs })
-    }
-    return spans
-  }
-}
 
 function expectRow(row: OracleRow, expected: OracleRow, about: string): void {
   const names = Object.keys(WindowCell) as (keyof typeof WindowCell)[]

@@ -13,6 +13,25 @@ export interface Reading {
   tsMs: number | null
   /** Empty for a number. */
   text: string
+  /** By steps of its stream: it is taken out; its value grows by a fraction; it is made of the one at that place, or sent. */
+  isFiltered: boolean
+  fraction: number
+  source: number | null
+}
+
+/** What the steps of a stream do, each in its own way. */
+export interface SimSteps {
+  filters: boolean
+  maps: boolean
+  derives: boolean
+}
+
+/** A derived reading's place is so much above that of the one that it is made of. */
+export const DERIVED_PLACE = 4
+
+/** What a filter takes out: some m2. */
+export function isFilteredOut(metric: string, messageNumber: number): boolean {
+  return metric === 'm2' && messageNumber % 3 === 0
 }
 
 export interface Message {
@@ -41,10 +60,13 @@ export class Books {
   readonly messages: Message[] = []
   #prng: Prng
   #isClockUnsteady: boolean
+  /** By stream. */
+  #steps: readonly (SimSteps | null)[]
 
-  constructor(prng: Prng, isClockUnsteady: boolean) {
+  constructor(prng: Prng, isClockUnsteady: boolean, steps: readonly (SimSteps | null)[]) {
     this.#prng = prng
     this.#isClockUnsteady = isClockUnsteady
+    this.#steps = steps
   }
 
   /** A new message of a device, as if written now. */
@@ -52,7 +74,9 @@ export class Books {
     const number = this.messages.length + 1
     const { name } = STREAMS[stream]
     const topic = stream === 0 ? `devices/${device}/telemetry` : `plants/north/${device}/data`
-    const { payload, readings } = this.#compose(number, nowMs)
+    const { payload, readings: sent } = this.#compose(number, nowMs)
+    const steps = this.#steps[stream]
+    const readings = sent.map((reading) => ({ ...reading, isFiltered: false, fraction: 0, source: null }))
     const message: Message = {
       number,
       stream: name,
@@ -60,7 +84,7 @@ export class Books {
       topic,
       qos,
       payload,
-      readings,
+      readings: steps === null ? readings : refine(readings, number, steps),
       sentMs: this.#isClockUnsteady ? 0 : nowMs,
       isAcknowledged: false,
     }
@@ -68,7 +92,7 @@ export class Books {
     return message
   }
 
-  #compose(number: number, nowMs: number): { payload: Uint8Array; readings: Reading[] } {
+  #compose(number: number, nowMs: number): { payload: Uint8Array; readings: SentReading[] } {
     const prng = this.#prng
     const dice = prng.unit()
     const tsMs = this.#time(nowMs)
@@ -105,6 +129,27 @@ export class Books {
     if (dice < 0.95) return nowMs - prng.between(0, 200_000)
     return nowMs + prng.between(0, 400_000)
   }
+}
+
+type SentReading = Pick<Reading, 'metric' | 'tsMs' | 'text'>
+
+/** What the steps make of readings that are all taken; those that are quarantined are not among them, see verdict.ts. */
+function refine(sent: readonly Reading[], number: number, { filters, maps, derives }: SimSteps): Reading[] {
+  const readings = sent.map((reading) => ({
+    ...reading,
+    isFiltered: filters && isFilteredOut(reading.metric, number),
+    fraction: maps && reading.metric === 'm1' ? 0.25 : 0,
+  }))
+  if (!derives) return readings
+  for (const [source, { metric, tsMs }] of sent.entries()) {
+    // Of two readings of one time the later one counts.
+    const isLast = !sent.some(
+      (other, place) => place > source && other.metric === 'm0' && other.tsMs === tsMs,
+    )
+    if (metric !== 'm0' || !isLast) continue
+    readings[source + DERIVED_PLACE] = { ...readings[source], metric: 'm3', source }
+  }
+  return readings
 }
 
 function json(value: unknown): Uint8Array {

@@ -3,7 +3,8 @@
  * code: what the simulated store does in ClickHouse's place. Only the types that Millrace's tables have.
  */
 
-export type NativeValue = string | number
+/** A map comes as a Map, a state of varPopStable as [count, mean, sum of squared differences]. */
+export type NativeValue = string | number | number[] | Map<string, number>
 /** By name; a tuple's second element comes as `name.value`. */
 export type NativeColumns = Map<string, NativeValue[]>
 
@@ -34,38 +35,61 @@ export class NativeReader {
   }
 
   #column(name: string, type: string, rowCount: number, columns: NativeColumns): void {
-    const many = (read: () => NativeValue) => Array.from({ length: rowCount }, read)
-    if (type === 'LowCardinality(String)') columns.set(name, this.#lowCardinality(rowCount))
-    else if (type.startsWith('Tuple(')) {
-      columns.set(
-        name,
-        many(() => this.#uint(8)),
-      )
-      columns.set(
-        `${name}.value`,
-        many(() => this.#float()),
-      )
-    } else if (type === 'Float64')
-      columns.set(
-        name,
-        many(() => this.#float()),
-      )
-    else if (type === 'String')
-      columns.set(
-        name,
-        many(() => this.#text()),
-      )
-    else if (type === 'UInt32' || type === 'DateTime')
-      columns.set(
-        name,
-        many(() => this.#uint(4)),
-      )
-    else if (/^(DateTime64\(3\)|U?Int64)$/.test(type))
-      columns.set(
-        name,
-        many(() => this.#uint(8)),
-      )
-    else throw new Error(`a column of type ${type}`)
+    const elements = /^Tuple\((.*), (.*)\)$/.exec(type)
+    if (elements === null) {
+      columns.set(name, this.#values(type, rowCount))
+      return
+    }
+    columns.set(name, this.#values(elements[1], rowCount))
+    columns.set(`${name}.value`, this.#values(elements[2], rowCount))
+  }
+
+  #values(named: string, rowCount: number): NativeValue[] {
+    const type = named.replace(/^\w+ /, '') // elements of a tuple may have names
+    if (type === 'LowCardinality(String)') return this.#lowCardinality(rowCount)
+    const array = /^Array\((.*)\)$/.exec(type)
+    if (array !== null) {
+      const ends = this.#many(rowCount, () => this.#uint(8))
+      const all = this.#many(ends.at(-1) ?? 0, () => this.#scalar(array[1]) as number)
+      return ends.map((end, row) => all.slice(row === 0 ? 0 : ends[row - 1], end))
+    }
+    if (type === 'Map(String, Float64)') {
+      const ends = this.#many(rowCount, () => this.#uint(8))
+      const keys = this.#many(ends.at(-1) ?? 0, () => this.#text())
+      const all = keys.map((key) => [key, this.#float()] as const)
+      return ends.map((end, row) => new Map(all.slice(row === 0 ? 0 : ends[row - 1], end)))
+    }
+    return this.#many(rowCount, () => this.#scalar(type))
+  }
+
+  #many<T>(count: number, read: () => T): T[] {
+    return Array.from({ length: count }, read)
+  }
+
+  #scalar(type: string): NativeValue {
+    switch (type) {
+      case 'Float64':
+        return this.#float()
+      case 'String':
+        return this.#text()
+      case 'UInt8':
+        return this.#uint(1)
+      case 'UInt16':
+        return this.#uint(2)
+      case 'Int32':
+        return this.#uint(4) | 0
+      case 'UInt32':
+      case 'DateTime':
+        return this.#uint(4)
+      case 'UInt64':
+      case 'Int64':
+      case 'DateTime64(3)':
+        return this.#uint(8)
+      case 'AggregateFunction(varPopStable, Float64)':
+        return [this.#varint(), this.#float(), this.#float()]
+      default:
+        throw new Error(`a column of type ${type}`)
+    }
   }
 
   #lowCardinality(rowCount: number): string[] {

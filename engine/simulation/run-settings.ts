@@ -3,6 +3,7 @@ import type { Prng } from '../../base/prng.ts'
 import type { BatchConfig } from '../config.ts'
 import { STREAMS } from './books.ts'
 import type { ClientSettings } from './sim-client.ts'
+import { DEFAULT_PIPELINES, drawPipelines, type SimPipelines } from './sim-pipelines.ts'
 import type { SessionSettings } from './sim-session.ts'
 import type { StoreFault } from './sim-store.ts'
 
@@ -38,6 +39,7 @@ export interface RunSettings {
   /** Of each shard's disk; some are smaller than the journal may become. Steps towards refused rows would fill such a one. */
   diskSizeBytesMax: number
   pace: Pace
+  pipelines: SimPipelines
 }
 
 export const ACTORS = ['device', 'network', 'gateway', 'shard', 'disk', 'store'] as const
@@ -52,6 +54,7 @@ const STATE_SIZE_BYTES_MAX = 80_000
 /** Each run meets some of the faults and not others: some need the absence of others to do harm. */
 export function drawSettings(prng: Prng): RunSettings {
   const isRefusing = prng.unit() < 0.3
+  const isDiskSmall = !isRefusing && prng.unit() < 0.4
   const gatewayCount = prng.between(1, 2)
   const receiveMaximum = prng.between(4, 80)
   const segmentSizeBytes = 1024 * prng.between(4, 32)
@@ -86,10 +89,11 @@ export function drawSettings(prng: Prng): RunSettings {
     isClockUnsteady: prng.unit() < 0.2,
     isCacheKept: prng.unit() < 0.5,
     pace: drawPace(prng),
-    diskSizeBytesMax:
-      !isRefusing && prng.unit() < 0.4
-        ? STATE_SIZE_BYTES_MAX + segmentSizeBytes * prng.between(3, 9)
-        : Number.POSITIVE_INFINITY,
+    diskSizeBytesMax: isDiskSmall
+      ? STATE_SIZE_BYTES_MAX + segmentSizeBytes * prng.between(3, 9)
+      : Number.POSITIVE_INFINITY,
+    // A refused sample is in no window that is recomputed, and a small disk holds no state of such windows.
+    pipelines: prng.unit() < 0.4 ? DEFAULT_PIPELINES : drawPipelines(prng, !isRefusing && !isDiskSmall),
   }
 }
 

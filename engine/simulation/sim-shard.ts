@@ -8,9 +8,8 @@ import { Shard } from '../shard/shard.ts'
 import { STREAMS } from './books.ts'
 import { SimThread } from './sim-thread.ts'
 import { SimulationError } from './simulation-error.ts'
-import { AHEAD_GUARD_MS, WIDTHS, type World } from './world.ts'
+import type { World } from './world.ts'
 
-const WINDOWS = { latenessMs: 10_000, idleTimeoutMs: 30_000, aheadGuardMs: AHEAD_GUARD_MS }
 /** Batches sealed and not yet in the store. A drain may seal what is left beyond that. */
 const OPEN_BATCH_COUNT_MAX = 4
 /** Faults that are the disk's and the store's, not the engine's. */
@@ -41,13 +40,16 @@ export class SimShard extends SimThread {
     bell: SharedArrayBuffer,
   ) {
     super(world.clock, bell)
-    const { settings, clock, disks, prng, trace, store } = world
+    const { settings, clock, disks, prng, trace, store, config } = world
     const { segmentSizeBytes, journalSizeBytesMax, snapshotIntervalBytes, batch, receiveMaximum } = settings
     const owner = { storeId: new Uint8Array(16).fill(7), shard: index, shardCount: settings.shardCount }
     const disk = disks[index]
     this.#rings = rings.map((memory) => new RingConsumer(memory))
-    const widthsMs = WIDTHS.map(({ ms }) => ms)
-    const pipeline = new Pipeline({ ...WINDOWS, widthsMs, inFlightMax: receiveMaximum })
+    const pipeline = new Pipeline({
+      ...config.windows,
+      inFlightMax: receiveMaximum,
+      streams: config.streams.map((stream, index) => ({ stream, pipeline: config.pipelines[index] })),
+    })
     const streams = STREAMS.map(({ name }) => name)
     const builder = new BlockBuilder({ storeId: owner.storeId, shard: index, streams }, pipeline)
     this.#journal = new Journal(disk, { ...owner, segmentSizeBytes, sizeBytesMax: journalSizeBytesMax })

@@ -6,6 +6,7 @@
 import type { Prng } from '../../base/prng.ts'
 import { StoreError, type StoreTarget } from '../store/target.ts'
 import { type NativeBlock, NativeReader } from './native-reader.ts'
+import { SimWindows } from './sim-windows.ts'
 import { SimulationError } from './simulation-error.ts'
 import type { Trace } from './trace.ts'
 
@@ -28,11 +29,14 @@ export interface Stored {
   block: NativeBlock
 }
 
+/** An insert that comes again is taken again. */
+const REMEMBERING_NO_TOKENS = new Set(['windows', 'amendments'])
 const CHECK_CONSTRAINT_CODE = 469
 const TOO_MANY_PARTS_CODE = 252
 
 export class SimStore implements Pick<StoreTarget, 'insert'> {
   readonly blocks = new Map<string, Stored>()
+  readonly windows = new SimWindows()
   /** Of the last requests' fates, how likely each is while set. */
   fault: StoreFault | null = null
   /** Whether a row of `samples` or `rollups` is one that a constraint refuses. */
@@ -103,18 +107,23 @@ export class SimStore implements Pick<StoreTarget, 'insert'> {
   #commit({ table, sent, token }: Request): StoreError | null {
     const known = this.blocks.get(token)
     if (known !== undefined) {
-      if (Buffer.compare(known.bytes, sent) === 0) return null
-      throw new SimulationError(`token ${token} came with other rows than before`)
+      if (Buffer.compare(known.bytes, sent) !== 0)
+        throw new SimulationError(`token ${token} came with other rows than before`)
+      if (!REMEMBERING_NO_TOKENS.has(table)) return null
+      this.windows.take(table, known.block)
+      return null
     }
     const block = this.#reader.read(sent)
     if (this.#hasRefused(table, block)) {
       return new StoreError('ROW_REFUSED', false, 'a constraint', CHECK_CONSTRAINT_CODE)
     }
     this.blocks.set(token, { table, token, bytes: sent, block })
+    this.windows.take(table, block)
     return null
   }
 
   #hasRefused(table: string, { columns }: NativeBlock): boolean {
+    if (table !== 'samples' && table !== 'rollups') return false
     const values = columns.get(table === 'samples' ? 'value' : 'start')
     return values?.some((value) => this.isRefused(table, Number(value))) ?? false
   }

@@ -11,6 +11,7 @@ import { SimClient } from './sim-client.ts'
 import type { SimDevice } from './sim-device.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimEngine } from './sim-engine.ts'
+import { configOf, operatorsOf } from './sim-pipelines.ts'
 import { SimSession } from './sim-session.ts'
 import { SimStore } from './sim-store.ts'
 import { DiskError, SimulationError } from './simulation-error.ts'
@@ -80,7 +81,9 @@ class Run {
     this.#prng = prng
     this.#settings = settings
     this.trace = new Trace(this.#clock)
-    this.books = new Books(prng, settings.isClockUnsteady)
+    const { pipelines } = settings
+    const steps = pipelines.streams.map((stream) => stream.steps)
+    this.books = new Books(prng, settings.isClockUnsteady, steps)
     this.#store = new SimStore(this.trace)
     if (settings.isRefusing) this.#store.isRefused = isUnlucky
     this.#disks = Array.from({ length: settings.shardCount }, () => new SimDisk())
@@ -95,7 +98,7 @@ class Run {
       ...settings.sessions.map((session) => new SimSession(session, this.books, prng)),
     ]
     const [clock, disks, store, trace] = [this.#clock, this.#disks, this.#store, this.trace]
-    this.#world = { settings, prng, clock, disks, store, trace }
+    this.#world = { settings, prng, clock, disks, store, trace, config: configOf(pipelines) }
     this.#turns = new Turns(this.#world, this.#devices)
   }
 
@@ -110,8 +113,13 @@ class Run {
     )
     await this.#drain(engine)
     while (this.#store.lateCount > 0) this.#store.commitLate(this.#prng)
-    for (const [name, count] of Object.entries(judge(this.books, this.#store))) this.trace.tally(name, count)
+    for (const [name, count] of Object.entries(this.#judge())) this.trace.tally(name, count)
     await this.#checkRestart()
+  }
+
+  #judge(): Record<string, number> {
+    const { config } = this.#world
+    return judge(this.books, this.#store, (stream, metric) => operatorsOf(config, stream, metric))
   }
 
   /** From a start to a death. */

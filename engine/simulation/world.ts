@@ -1,6 +1,7 @@
 /** What outlives an engine in the simulation, and what its parts share. */
 import type { ManualClock } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
+import type { MillraceConfig } from '../config.ts'
 import type { RunSettings } from './run-settings.ts'
 import type { SimDisk } from './sim-disk.ts'
 import type { SimStore } from './sim-store.ts'
@@ -14,13 +15,9 @@ export interface World {
   disks: readonly SimDisk[]
   store: SimStore
   trace: Trace
+  /** What becomes of readings, in the life to come. */
+  config: MillraceConfig
 }
 
 /** Readings further ahead of their arrival become dead letters. */
 export const AHEAD_GUARD_MS = 300_000
-
-/** The windows' widths, in the order of the pipeline's numbers for them. */
-export const WIDTHS = [
-  { name: '10s', ms: 10_000 },
-  { name: '1m', ms: 60_000 },
-]

@@ -1,0 +1,171 @@
+/**
+ * The tables `windows` and `amendments` of the simulated store, and in place of their materialized views the operators' oracle:
+ * an amendment computes the windows that it touches from the samples that are there when its insert is committed, also when
+ * that is a second time. Invariant: for each key the row of the greatest version is known, of equal ones the last.
+ */
+import {
+  amend,
+  type OracleRow,
+  type OrderedReading,
+  type SpansOf,
+  spansOf,
+} from '../../operators/ordered-oracle.ts'
+import { WINDOW_CELLS, WindowCell } from '../../operators/ordered-rows.ts'
+import {
+  type Aggregate,
+  type CalendarUnit,
+  type WindowSpec,
+  windowLabel,
+} from '../../operators/window-spec.ts'
+import type { NativeBlock, NativeValue } from './native-reader.ts'
+import { SimulationError } from './simulation-error.ts'
+
+export interface StoredWindow {
+  /** Stream, device and metric. */
+  series: string
+  label: string
+  version: number
+  isDeleted: boolean
+  row: OracleRow
+}
+
+type CellName = keyof typeof WindowCell
+
+/** The columns of `windows` that are cells of another name. */
+const COLUMN_OF_CELL: Partial<Record<CellName, string>> = {
+  startMs: 'start',
+  endMs: 'end',
+  firstTsMs: 'first_ts',
+  lastTsMs: 'last_ts',
+  timeWeightedMean: 'time_weighted_mean',
+}
+const CELLS = (Object.keys(WindowCell) as CellName[]).map(
+  (name) => [WindowCell[name], COLUMN_OF_CELL[name] ?? name] as const,
+)
+
+export class SimWindows {
+  /** By series, label and start. */
+  readonly rows = new Map<string, StoredWindow>()
+  amendmentCount = 0
+  #samples = new Map<string, OrderedReading[]>()
+  #spansOf = new Map<string, SpansOf>()
+
+  /** What a commit does, beside keeping the block. */
+  take(table: string, block: NativeBlock): void {
+    if (table === 'samples') for (const row of rowsOf(block)) this.#store(row)
+    else if (table === 'windows') for (const row of rowsOf(block)) this.#put(windowOf(row))
+    else if (table === 'amendments') for (const row of rowsOf(block)) this.#amend(row)
+  }
+
+  samplesOf(series: string): OrderedReading[] {
+    return this.#samples.get(series) ?? []
+  }
+
+  get series(): Iterable<string> {
+    return this.#samples.keys()
+  }
+
+  spansOf(spec: WindowSpec): SpansOf {
+    const label = windowLabel(spec)
+    const spans = this.#spansOf.get(label) ?? spansOf(spec)
+    this.#spansOf.set(label, spans)
+    return spans
+  }
+
+  #store(row: BlockRow): void {
+    const series = seriesOf(row)
+    const text = String(row('text'))
+    const reading = { series: 0, ts: Number(row('ts')), value: text === '' ? Number(row('value')) : text }
+    const known = this.#samples.get(series)
+    if (known === undefined) this.#samples.set(series, [reading])
+    else known.push(reading)
+  }
+
+  #put(stored: StoredWindow): void {
+    const key = `${stored.series} ${stored.label} ${stored.row.startMs}`
+    const known = this.rows.get(key)
+    if (known === undefined || known.version <= stored.version) this.rows.set(key, stored)
+  }
+
+  #amend(row: BlockRow): void {
+    this.amendmentCount++
+    const series = seriesOf(row)
+    const label = String(row('window'))
+    const version = Number(row('version'))
+    const spec = specOf(row)
+    if (windowLabel(spec) !== label)
+      throw new SimulationError(`an amendment of ${label} has the numbers of another`)
+    const [fromMs, toMs] = [Number(row('from_ts')), Number(row('to_ts'))]
+    const { rows, isReplaced } = amend(spec, this.samplesOf(series), this.spansOf(spec), fromMs, toMs)
+    const isThere = (known: StoredWindow) =>
+      known.series === series && known.label === label && !known.isDeleted
+    const known = [...this.rows.values()].filter(isThere)
+    const standing = new Set<number>() // counts that end beyond the range keep their place
+    if (spec.kind === 'count') for (const { row } of known) if (row.endMs > toMs) standing.add(row.startMs)
+    for (const stored of known) {
+      if (isReplaced(stored.row)) this.#put({ ...stored, version, isDeleted: true })
+    }
+    for (const each of rows) {
+      if (!standing.has(each.startMs)) this.#put({ series, label, version, isDeleted: false, row: each })
+    }
+  }
+}
+
+type BlockRow = (column: string) => NativeValue
+
+/** Each as a function from a column's name to its value. */
+function* rowsOf({ rowCount, columns }: NativeBlock): Generator<BlockRow> {
+  for (let row = 0; row < rowCount; row++) {
+    yield (name) => {
+      const value = columns.get(name)?.[row]
+      if (value === undefined) throw new SimulationError(`a block has no column ${name}`)
+      return value
+    }
+  }
+}
+
+function seriesOf(row: BlockRow): string {
+  return `${row('stream')} ${row('device')} ${row('metric')}`
+}
+
+function windowOf(row: BlockRow): StoredWindow {
+  const cells = new Array<number>(WINDOW_CELLS)
+  for (const [cell, column] of CELLS) cells[cell] = Number(row(column))
+  const states = new Map<string, number>()
+  for (const [state, seconds] of row('states') as Map<string, number>) {
+    states.set(/^-?\d/.test(state) ? `#${state}` : state, Math.round(seconds * 1000))
+  }
+  const { startMs, endMs } = WindowCell
+  return {
+    series: seriesOf(row),
+    label: String(row('window')),
+    version: Number(row('version')),
+    isDeleted: false,
+    row: { startMs: cells[startMs], endMs: cells[endMs], cells, states, sizes: {} },
+  }
+}
+
+/** What an amendment says of its operator. */
+function specOf(row: BlockRow): WindowSpec {
+  const aggregates = String(row('aggregates')).split(',') as Aggregate[]
+  const rest = { aggregates, earlyMs: null }
+  const [widthMs, hopMs, gapMs, size] = ['width_ms', 'hop_ms', 'gap_ms', 'size'].map((name) =>
+    Number(row(name)),
+  )
+  const kind = String(row('kind')) as WindowSpec['kind']
+  switch (kind) {
+    case 'tumbling':
+    case 'sliding':
+      return { kind, widthMs, ...rest }
+    case 'hopping':
+      return { kind, widthMs, hopMs, ...rest }
+    case 'calendar':
+      return { kind, unit: String(row('unit')) as CalendarUnit, timeZone: String(row('zone')), ...rest }
+    case 'session':
+      return { kind, gapMs, ...rest }
+    case 'count':
+      return { kind, size, ...rest }
+    default:
+      throw new SimulationError(`an amendment of windows of kind ${kind}`)
+  }
+}
