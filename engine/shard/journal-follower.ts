@@ -9,10 +9,8 @@
 import { assert } from '../../base/assert.ts'
 import { CONTROL_SIZE_BYTES, writeControl } from '../../codecs/journal/control.ts'
 import { alignRecord, RecordKind, RecordViews } from '../../codecs/journal/record.ts'
-import { StateWriter } from '../../codecs/state.ts'
 import type { BatchConfig } from '../config.ts'
 import { type BatchPlace, BatchReader } from '../journal/batch-reader.ts'
-import { isRoomFault } from '../journal/disk.ts'
 import type { Journal } from '../journal/journal.ts'
 import { JournalError, type RecoveredMark } from '../journal/segment-recovery.ts'
 import type { RestoredSnapshot, Snapshots } from '../journal/snapshots.ts'
@@ -23,18 +21,13 @@ import { OpenBatches } from './open-batches.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { ProgressNote } from './progress-note.ts'
 import type { Slices } from './slices.ts'
+import { type Place, SnapshotTaker } from './snapshot-taker.ts'
 
 /** How much a shard that is behind reads before it looks at its rings again, bytes. */
 const CATCH_UP_SIZE_BYTES_MAX = 256 << 10
 /** Batches that were sealed and are not yet in ClickHouse; more wait in the journal. */
 const OPEN_BATCH_COUNT_MAX = 4
 const TICK_INTERVAL_MS = 1000
-/** The first one comes early: its size tells how much room to keep for the next. */
-const FIRST_SNAPSHOT_SHARE = 1 / 8
-/** Journal between two snapshots to the size of one: what they cost stays bounded. */
-const SNAPSHOT_SPACING = 2
-/** After a snapshot that could not be written. */
-const SNAPSHOT_RETRY_MS = 10_000
 /** A message that ended the engine so often is not tried again. */
 const DEATH_COUNT_MAX = 3
 
@@ -80,9 +73,7 @@ export class JournalFollower {
   #skip: number | null = null
   #processed: number
   #sealed: number
-  /** Where the last snapshot was taken, and when the next may be. */
-  #snapshotAt: number
-  #snapshotDueMs = 0
+  #snapshots: SnapshotTaker
   #sealing: Sealing | null = null
   #isLive: boolean
   #rowsSinceMs = 0
@@ -98,11 +89,10 @@ export class JournalFollower {
     const confirmedMark = snapshot?.confirmedMark ?? journal.confirmedMark
     this.batches = new OpenBatches(parts.sink, parts.shard, confirmedMark)
     this.#processed = this.#restore(snapshot)
-    journal.keepRoomForSnapshot(parts.snapshots.sizeBytes)
+    this.#snapshots = new SnapshotTaker({ ...parts, batches: this.batches }, this.#processed)
     this.#sealed = this.#processed
-    this.#snapshotAt = this.#processed
-    this.#isLive = this.#isCaughtUp
     this.#nowMs = parts.nowMs
+    this.#isLive = this.#isCaughtUp
     this.#gapMs = journal.lastTimeMs > 0 ? Math.max(0, parts.nowMs - journal.lastTimeMs) : 0
     for (const position of journal.recoveredSkips) pipeline.skips.add(position)
     const { suspect } = note
@@ -120,9 +110,9 @@ export class JournalFollower {
 
   /** Everything taken is in ClickHouse, and the journal knows it. */
   isDrained(drain: Drain): boolean {
-    const { pipeline, snapshots } = this.#parts
+    const { pipeline } = this.#parts
     const isEmpty = pipeline.rowCount === 0 && (drain === 'rows' || !pipeline.operators.isOpen)
-    return this.#isLive && isEmpty && this.batches.isEmpty && !snapshots.isBusy // `finish` wants to write one
+    return this.#isLive && isEmpty && this.batches.isEmpty && !this.#snapshots.isBusy // `finish` wants to write one
   }
 
   /** Whether time has to be written down though nothing else is: windows wait for it. */
@@ -182,37 +172,27 @@ export class JournalFollower {
       this.#skip = null
     }
     this.batches.onDurable()
-    this.#release()
+    this.#snapshots.release(this.#sealed)
   }
 
   /** Does what can be done now. */
   step(nowMs: number, drain: Drain): void {
     this.#nowMs = nowMs
     if (this.#sealing !== null) this.#buildSlice(this.#sealing)
-    else if (this.#parts.snapshots.isCopying) this.#copySnapshot()
+    else if (this.#snapshots.isCopying) this.#snapshots.copy(nowMs)
     else if (!this.#isLive) this.#catchUp(nowMs)
     if (!this.#isLive || this.#isStill) return
     this.#sealIfDue(nowMs, drain)
-    if (this.#parts.pipeline.rowCount === 0) this.#snapshotIfDue()
+    if (this.#parts.pipeline.rowCount === 0) this.#snapshots.takeIfDue(this.#place, nowMs)
   }
 
-  /** After draining: a snapshot of what is left, so that the next start has nothing to replay. Without one it replays. */
+  /** After draining: a snapshot of what is left, so that the next start has nothing to replay. */
   finish(): Promise<void> {
-    const { snapshots, journal } = this.#parts
-    if (snapshots.isBusy || this.#processed !== journal.appendPosition) return Promise.resolve()
-    return new Promise((resolve) => {
-      const end = (error: Error | null) => {
-        if (error === null) this.#release()
-        else this.#onSnapshotFault(error)
-        resolve()
-      }
-      try {
-        this.#beginSnapshot()
-        while (snapshots.isCopying) snapshots.continue(end)
-      } catch (error) {
-        end(error as Error)
-      }
-    })
+    return this.#snapshots.finish(this.#place)
+  }
+
+  get #place(): Place {
+    return { processed: this.#processed, sealed: this.#sealed, mark: this.#mark }
   }
 
   /** Where processing begins: behind the snapshot, or at the beginning of all. */
@@ -246,7 +226,7 @@ export class JournalFollower {
 
   /** The pipeline's rows or its state are being read, slice by slice. */
   get #isStill(): boolean {
-    return this.#sealing !== null || this.#parts.snapshots.isCopying
+    return this.#sealing !== null || this.#snapshots.isCopying
   }
 
   /** Nothing that the journal held at start is left to do. */
@@ -365,76 +345,7 @@ export class JournalFollower {
     this.#parts.pipeline.clearRows()
     this.#sealed = this.#processed
     this.#rowsSinceMs = 0
-    this.#snapshotIfDue()
-  }
-
-  /** Only without rows. A full journal whose batches are all stored gets one at once: nothing comes to fill the interval. */
-  #snapshotIfDue(): void {
-    const { snapshots, journal, snapshotIntervalBytes } = this.#parts
-    const sizeBytes = this.#processed - this.#snapshotAt
-    if (this.#isShort) this.#release()
-    const isStuck = journal.isFull && this.batches.isEmpty && sizeBytes > 0
-    const isFirst = snapshots.positions.length === 0
-    const intervalBytes = isFirst
-      ? snapshotIntervalBytes * FIRST_SNAPSHOT_SHARE
-      : Math.max(snapshotIntervalBytes, snapshots.sizeBytes * SNAPSHOT_SPACING)
-    const isDue = isStuck || sizeBytes >= intervalBytes
-    if (!isDue || snapshots.isBusy || this.#nowMs < this.#snapshotDueMs) return
-    this.#snapshotAt = this.#processed
-    try {
-      this.#beginSnapshot()
-      this.#copySnapshot()
-    } catch (error) {
-      this.#onSnapshotFault(error as Error)
-    }
-  }
-
-  #beginSnapshot(): void {
-    const { pipeline, snapshots, journal } = this.#parts
-    const state = new StateWriter()
-    pipeline.save(state)
-    journal.onSnapshot()
-    snapshots.begin(this.#processed, this.#mark, this.batches.confirmedMark, state)
-  }
-
-  /** One slice, and with the last one the snapshot is complete. */
-  #copySnapshot(): void {
-    const { snapshots, report } = this.#parts
-    try {
-      snapshots.continue((error) => {
-        if (error !== null) this.#onSnapshotFault(error)
-        else {
-          report({ code: 'SNAPSHOT', message: 'snapshots are written again', isOver: true })
-          this.#parts.journal.keepRoomForSnapshot(snapshots.sizeBytes)
-          this.#release()
-        }
-        this.#parts.wake()
-      })
-    } catch (error) {
-      this.#onSnapshotFault(error as Error)
-    }
-    this.#parts.wake()
-  }
-
-  #onSnapshotFault(error: Error): void {
-    if (isRoomFault(error)) this.#parts.journal.yieldToSnapshot(this.batches.isEmpty)
-    this.#snapshotAt = Number.NEGATIVE_INFINITY
-    this.#snapshotDueMs = this.#nowMs + SNAPSHOT_RETRY_MS
-    const message = `a snapshot can't be written (${error.message}); the journal grows until one can`
-    this.#parts.report({ code: 'SNAPSHOT', message })
-  }
-
-  /** Room is wanted more than a second snapshot. */
-  get #isShort(): boolean {
-    const { journal } = this.#parts
-    return journal.isDiskFull || (journal.isFull && this.batches.isEmpty)
-  }
-
-  /** Gives up what no start will need. */
-  #release(): void {
-    const { journal, snapshots } = this.#parts
-    const position = Math.min(this.batches.openStart ?? this.#sealed, journal.durablePosition)
-    journal.releaseBefore(snapshots.releaseBefore(position, this.#isShort))
+    this.#snapshots.takeIfDue(this.#place, this.#nowMs)
   }
 
   #isBatchFull(): boolean {
