@@ -1,6 +1,7 @@
 /** The store child as the engine keeps it: what `stop` leaves behind, and what is said of a server's troubles. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { checkConfig } from './config-check.ts'
@@ -135,3 +136,19 @@ test('what a server that came late has against us is said, and when it takes rea
   ])
   expect(faults.at(-1)).toEqual({ code: 'STORE_AWAY', message: 'ClickHouse is back', isOver: true })
 })
+
+test.runIf(process.platform === 'linux')(
+  'the threads of ClickHouse leave the processors to the engine',
+  async () => {
+    const { keeper } = newKeeper()
+    await keeper.start()
+    const [pid] = storePids()
+    const names = readdirSync(`/proc/${pid}/task`).map((thread) => {
+      const name = readFileSync(`/proc/${pid}/task/${thread}/comm`, 'utf8').trim()
+      return { name, niceness: getPriority(Number(thread)) }
+    })
+    const merges = names.filter(({ name }) => name === 'MergeMutate')
+    expect(merges.length).toBeGreaterThan(0)
+    expect(merges.every(({ niceness }) => niceness === 10)).toBe(true)
+  },
+)

@@ -7,6 +7,7 @@
 import { chmodSync, existsSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo, ListenOptions } from 'node:net'
+import { setPriority } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { assert } from '../../base/assert.ts'
 import { takeLock } from '../file-lock.ts'
@@ -27,6 +28,8 @@ import { createStoreServer } from './http-server.ts'
 
 const WORKING_DIRECTORY = '/proc/self/cwd'
 const STOP_MS_MAX = 10_000
+/** Merges, inserts and queries leave the processors to those who acknowledge; at 19 inserts fall behind further. */
+const NICENESS = 10
 /** A store whose engine was killed is gone a moment later. */
 const PREDECESSOR_WAIT_MS = 3000
 
@@ -128,6 +131,8 @@ function refuse(cause: unknown): void {
   send({ event: 'fault', code, message: text.replaceAll(/\s*\n\s*/g, ' ') }, () => process.exit(1))
 }
 
+// Before there are other threads, which inherit it.
+setPriority(NICENESS)
 process.on('SIGTERM', () => {})
 process.on('SIGINT', () => {})
 // Not `process.exit`, which may crash amid chDB's threads. What was confirmed is on disk.
