@@ -1,7 +1,7 @@
 /**
  * PUBACK latency at parts of the highest rate, as devices see it: the load generator finds the highest rate flat out,
- * then publishes at a fixed one, and a latency counts from when a message was due. Between the rounds at half the
- * rate a bare loop of fdatasync shows what the file system takes, in the same minute and on the same machine.
+ * then publishes at a fixed one, and a latency counts from when a message was due. Between the rounds that are judged
+ * a bare loop of fdatasync shows what the file system takes, in the same minute and on the same machine.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LatencySummary } from '../loadgen/latency.ts'
@@ -12,7 +12,8 @@ import { type SyncLoad, timeSyncs } from './sync-peer.ts'
 
 const SHAPE = { connections: 100, window: 100, perWrite: 10, metrics: 2, qos: 1, devices: 10_000 } as const
 const PERCENTS = [10, 50, 90]
-const JUDGED_PERCENT = 50
+/** Beyond half the rate on a machine that the generator shares, waiting for a processor is what is measured. */
+const JUDGED_PERCENT_MAX = 50
 /** A record's header and padding, less the MQTT header and packet identifier that it replaces. */
 const RECORD_OVERHEAD_BYTES = 38
 const BACKLOG_WAIT_MS = 20_000
@@ -116,16 +117,20 @@ function latencyMeasures(
   ]
 }
 
-function judgedMeasures(rounds: readonly Round[], peers: readonly Peer[]): Measure[] {
+function judgedMeasures(percent: number, rounds: readonly Round[], peers: readonly Peer[]): Measure[] {
   const bareMs = median(peers, ({ p99Ms }) => p99Ms)
   const batchSizeBytes = median(rounds, ({ syncLoad }) => syncLoad.batchSizeBytes)
   const syncsPerS = median(rounds, ({ syncLoad }) => syncLoad.syncsPerS)
   return [
-    ...latencyMeasures(JUDGED_PERCENT, rounds, { atMost: 3 * bareMs + 3 }),
-    { name: `syncs of the engine at ${JUDGED_PERCENT} %`, value: syncsPerS, unit: 'syncs/s' },
-    { name: 'journal bytes of one sync', value: batchSizeBytes, unit: 'bytes' },
-    { name: 'bare fdatasync, the same, median', value: median(peers, ({ p50Ms }) => p50Ms), unit: 'ms' },
-    { name: 'bare fdatasync, the same, p99', value: bareMs, unit: 'ms' },
+    ...latencyMeasures(percent, rounds, { atMost: 3 * bareMs + 3 }),
+    { name: `syncs of the engine at ${percent} %`, value: syncsPerS, unit: 'syncs/s' },
+    { name: `journal bytes of one sync at ${percent} %`, value: batchSizeBytes, unit: 'bytes' },
+    {
+      name: 'bare fdatasync of as much as often, median',
+      value: median(peers, ({ p50Ms }) => p50Ms),
+      unit: 'ms',
+    },
+    { name: 'bare fdatasync of as much as often, p99', value: bareMs, unit: 'ms' },
   ]
 }
 
@@ -139,9 +144,9 @@ async function run(size: BenchSize): Promise<Measure[]> {
     const measures: Measure[] = [{ name: 'highest rate', value: messagesPerS, unit: 'messages/s' }]
     for (const percent of PERCENTS) {
       const rate = (messagesPerS * percent) / 100
-      if (percent === JUDGED_PERCENT) {
+      if (percent <= JUDGED_PERCENT_MAX) {
         const { rounds, peers } = await runJudged(engine, rate, effort)
-        measures.push(...judgedMeasures(rounds, peers))
+        measures.push(...judgedMeasures(percent, rounds, peers))
         continue
       }
       const rounds: Round[] = []
@@ -158,6 +163,6 @@ export const bench: Bench = {
   name: 'latency',
   about:
     'PUBACK at QoS 1 at parts of the highest rate: 100 connections, 10 a write, medians of rounds; the generator shares ' +
-    "the engine's cores, and its delays count; a bare fdatasync loop before and after each round at 50 %, the slower one",
+    "the engine's cores, and its delays count; a bare fdatasync loop before and after each judged round, the slower one",
   run,
 }
