@@ -98,15 +98,18 @@ const ORDER = `t, NOT is_number, if(is_number, value, 0), text`
 /** What a state is called: the text, or the number as ClickHouse prints it; -0 is 0. */
 const STATE = 'if(is_number, toString(value + 0.), text)'
 
-/** Each reading with what a window needs to know of the one before it in the partition: of the numbers, and of all. */
-function withPredecessors(taken: string, partition: string): string {
+/**
+ * Each reading with what a window needs to know of the one before it in the partition: of the numbers, and of all. Equal readings may
+ * come in any order, and in another one in each sort; what looks at them by their ranks must have them ordered by these.
+ */
+function withPredecessors(taken: string, partition: string, order: string = ORDER): string {
   const frame = 'ROWS BETWEEN 1 PRECEDING AND CURRENT ROW'
   return `SELECT *, ${STATE} AS state,
       lagInFrame(toNullable(t)) OVER numbers AS number_before_t, lagInFrame(value) OVER numbers AS number_before,
       lagInFrame(toNullable(t)) OVER readings AS state_before_t, lagInFrame(state) OVER readings AS state_before
     FROM (${taken})
-    WINDOW numbers AS (PARTITION BY ${partition}, is_number ORDER BY t, if(is_number, value, 0), text ${frame}),
-      readings AS (PARTITION BY ${partition} ORDER BY ${ORDER} ${frame})`
+    WINDOW numbers AS (PARTITION BY ${partition}, is_number ORDER BY ${order} ${frame}),
+      readings AS (PARTITION BY ${partition} ORDER BY ${order} ${frame})`
 }
 
 interface Measure {
@@ -272,9 +275,8 @@ function carriedWindows(readings: string, bounds: Bounds): string {
  */
 function slidingWindows(readings: string): string {
   const over = `OVER (PARTITION BY ${ID} ORDER BY t / (width - 0.5) RANGE BETWEEN 1 PRECEDING AND CURRENT ROW)`
-  const numbered = `SELECT *, ${TS_MS_MIN} AS since_ms,
-      row_number() OVER (PARTITION BY ${ID} ORDER BY ${ORDER}) AS rank
-    FROM (${withPredecessors(withKind(readings), ID)})`
+  const ranked = `SELECT *, row_number() OVER (PARTITION BY ${ID} ORDER BY ${ORDER}) AS rank FROM (${withKind(readings)})`
+  const numbered = `SELECT *, ${TS_MS_MIN} AS since_ms FROM (${withPredecessors(ranked, ID, 'rank')})`
   const steps = (step: string, names: Aggregate[], of: string): string =>
     `groupArrayIf((rank, ${step}), ${of} AND ${asksFor(...names)}) ${over}`
   const sumOf = (numbers: string): string =>
