@@ -15,18 +15,19 @@ const DAY_MS = 86_400_000
 const SERIES = 'stream, device, metric'
 
 /**
- * The amendments of the inserted block that satisfy the condition: more than one of a series and label if they are apart.
- * Nothing is known yet but the range.
+ * The amendments of the inserted block that satisfy the condition: more than one of a series and label if they are apart, unless
+ * they are to be joined. Nothing is known yet but the range.
  */
-export function askedRanges(condition: string): string {
-  const fixed = `${SERIES}, window, from_ms, aggregates, width, hop, gap, size, unit`
-  return `SELECT ${SERIES}, window, toUnixTimestamp64Milli(from_ts) AS from_ms,
+export function askedRanges(condition: string, isJoined: boolean): string {
+  const fixed = `${SERIES}, window, aggregates, width, hop, gap, size, unit`
+  const from = 'toUnixTimestamp64Milli(from_ts)'
+  return `SELECT ${SERIES}, window, ${isJoined ? `min(${from})` : from} AS from_ms,
       max(toUnixTimestamp64Milli(to_ts)) AS to_ms, aggregates,
       toInt64(greatest(width_ms, 1)) AS width, if(hop_ms = 0, width, toInt64(hop_ms)) AS hop,
       toInt64(greatest(gap_ms, 1)) AS gap, toInt64(greatest(size, 1)) AS size, unit, max(version) AS version,
       from_ms AS read_from, to_ms AS read_to, from_ms AS start_from, to_ms AS start_to,
       0 AS lacks_before, 0 AS lacks_after
-    FROM ${DATABASE}.amendments WHERE ${condition} GROUP BY ${fixed}`
+    FROM ${DATABASE}.amendments WHERE ${condition} GROUP BY ${fixed}${isJoined ? '' : ', from_ms'}`
 }
 
 /** Readings with read_from <= t <= read_to of the ranges' series; `pruning` is what the primary key can tell. */

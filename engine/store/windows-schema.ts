@@ -35,6 +35,8 @@ interface AmendedKind {
   readonly name: string
   /** Which rows of `amendments` are of it. */
   readonly condition: string
+  /** Ranges of a series that are inserted together are one: what is computed in one depends on the windows of those before it. */
+  readonly isJoined?: boolean
   /** SELECTs from a table of ranges to another, one after the other. */
   readonly steps: readonly ((ranges: string) => string)[]
   /** Windows from a query of ranges. */
@@ -80,6 +82,7 @@ function amendedKind(spec: WindowSpec): AmendedKind {
       return {
         name: 'count',
         condition: `kind = 'count'`,
+        isJoined: true,
         steps: [countRanges],
         windows: (ranges) => windowsOf('count', readingsOfSeries(ranges)),
         isAffected: 'end_ms >= r.from_ms',
@@ -119,7 +122,7 @@ function carriedSteps(bounds: Bounds): AmendedKind['steps'] {
 
 /** The views come in the opposite order: what an earlier one passes on before there is a later one would be lost. */
 function amendmentStatements(kind: AmendedKind): string[] {
-  const { name, condition, steps, windows } = kind
+  const { name, condition, isJoined = false, steps, windows } = kind
   const columns = RANGE_COLUMNS.map(([column, type]) => `${column} ${type}`).join(', ')
   const tables = [...steps, null].map((_, i) => `${DATABASE}.${quoteName(`amended_${name}_${i}`)}`)
   const view = (step: number, to: string, query: string): string =>
@@ -134,7 +137,7 @@ function amendmentStatements(kind: AmendedKind): string[] {
     ),
     ...steps.map((step, i) => view(i, tables[i + 1], triggeredBy(tables[i], step(tables[i])))).reverse(),
     `CREATE MATERIALIZED VIEW IF NOT EXISTS ${DATABASE}.${quoteName(`amend_${name}`)} TO ${tables[0]} AS
-      ${askedRanges(condition)}`,
+      ${askedRanges(condition, isJoined)}`,
   ]
 }
 

@@ -229,7 +229,16 @@ test('amendments make the windows of what is stored, for every kind', async () =
       const fromMs = Math.min(...readings.map(({ ts }) => ts))
       const toMs = Math.max(...readings.map(({ ts }) => ts))
       for (const spec of SPECS) {
-        amendments.push({ series, spec, fromMs, toMs: spec.kind === 'count' ? newestMs : toMs })
+        const isCount = spec.kind === 'count'
+        amendments.push({ series, spec, fromMs, toMs: isCount ? newestMs : toMs })
+        // Another one for the same windows: what lies before it is not yet right when they are inserted together.
+        if (isCount)
+          amendments.push({
+            series,
+            spec,
+            fromMs: fromMs + Math.floor(prng.unit() * (newestMs - fromMs)),
+            toMs: newestMs,
+          })
       }
     }
     await insertAmendments(amendments, round + 1)
