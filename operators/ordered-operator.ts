@@ -24,8 +24,8 @@ export interface OrderedOperator extends Stateful {
   settle(slot: number): void
   /** `settle` does nothing while the frontier is at or below this event time. */
   dueMs(slot: number): number
-  /** A reading below the frontier that will not come; the slot's dirtyUntilMs tells of it already. */
-  late(slot: number, ts: number): void
+  /** A reading below the frontier that will not come; the slot's dirtyUntilMs tells of it already. `x` as it would have come. */
+  late(slot: number, ts: number, x: number): void
   /** Open windows leave as they stand, if they changed since they last did. */
   show(slot: number): void
   /** Forgets the slot's series. */

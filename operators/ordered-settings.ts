@@ -1,12 +1,16 @@
 /**
  * Settings of ordered windows, checked once when they are made, and as numbers, so that a saved state tells which it belongs to.
  */
+import { checkPointSpec } from './downsample/downsamplers.ts'
+import type { PointSpec } from './downsample/point-spec.ts'
 import { WindowSettingsError } from './window-plan.ts'
 import { type WindowSpec, windowAggregates, windowLabel } from './window-spec.ts'
 
 export interface OrderedSettings {
   /** Those with aggregates for the table `windows`; an operator's index in rows is the spec's here. */
   specs: readonly WindowSpec[]
+  /** Those for the table `points`; none when left out. */
+  downsamplers?: readonly PointSpec[]
   latenessMs: number
   idleTimeoutMs: number
   /** Readings further ahead of their arrival never come here, nor came in an earlier life. */
@@ -37,13 +41,14 @@ const COUNT_SIZE_MAX = 1_000_000_000
 /** With what was left out; throws WindowSettingsError. */
 export function completeSettings(settings: OrderedSettings): Required<OrderedSettings> {
   const { forgetMs = FORGET_MS, amendEveryMs = AMEND_EVERY_MS } = settings
-  const { heldMax = HELD_MAX, keptMax = KEPT_MAX } = settings
-  const complete = { ...settings, forgetMs, amendEveryMs, heldMax, keptMax }
+  const { heldMax = HELD_MAX, keptMax = KEPT_MAX, downsamplers = [] } = settings
+  const complete = { ...settings, downsamplers, forgetMs, amendEveryMs, heldMax, keptMax }
   for (const name of ['latenessMs', 'idleTimeoutMs', 'aheadGuardMs', 'forgetMs', 'amendEveryMs'] as const) {
     checkWhole(name, complete[name], 0, Number.MAX_SAFE_INTEGER)
   }
   for (const name of ['heldMax', 'keptMax'] as const) checkWhole(name, complete[name], 1, ROOM_MAX)
   for (const [index, spec] of settings.specs.entries()) checkSpec(`specs[${index}]`, spec)
+  for (const [index, spec] of downsamplers.entries()) checkPointSpec(`downsamplers[${index}]`, spec)
   return complete
 }
 
@@ -52,7 +57,7 @@ export function settingsNumbers(settings: Required<OrderedSettings>): Float64Arr
   const { latenessMs, idleTimeoutMs, aheadGuardMs, forgetMs, amendEveryMs, heldMax, keptMax } = settings
   const timesMs = [latenessMs, idleTimeoutMs, aheadGuardMs, forgetMs, amendEveryMs]
   const specs = settings.specs.map((spec) => [windowLabel(spec), windowAggregates(spec), spec.earlyMs])
-  const bytes = new TextEncoder().encode(JSON.stringify(specs))
+  const bytes = new TextEncoder().encode(JSON.stringify([...specs, ...settings.downsamplers]))
   return Float64Array.of(STATE_VERSION, ...timesMs, heldMax, keptMax, ...bytes)
 }
 

@@ -1,6 +1,6 @@
 /**
- * Windows that do not merge: sessions, counts, sliding ones, and carried-forward aggregates over aligned windows. Readings are put
- * in order first, per series (reorder-buffer.ts); operators see them in order, and their rows are final unless readings come late.
+ * Windows that do not merge: sessions, counts, sliding ones, and carried-forward aggregates over aligned windows; and downsampling
+ * (downsample/point-spec.ts). Readings are put in order first, per series (reorder-buffer.ts); operators see them in order, and their rows are final unless readings come late.
  * Pure and deterministic: no clock, no input or output; the same calls give the same rows, byte for byte, and how readings of one
  * arrival are cut into pushes changes nothing. One owner: the shard's thread. Invariant: rows and amendments together, the later
  * over the earlier, say what the definitions say of all readings so far that are not held.
@@ -18,6 +18,8 @@
  */
 import { assert } from '../base/assert.ts'
 import type { Stateful, StateReader, StateWriter } from '../codecs/state.ts'
+import { makeDownsampler } from './downsample/downsamplers.ts'
+import { PointRows } from './downsample/point-rows.ts'
 import { makeOperator } from './ordered-kinds.ts'
 import { OrderedMemory } from './ordered-memory.ts'
 import type { OrderedOperator } from './ordered-operator.ts'
@@ -59,12 +61,16 @@ const ASKED_MAX = 65_536
 export class OrderedWindows implements Stateful {
   /** What the owner takes and clears. */
   readonly rows = new WindowRows()
+  /** `operator` counts the downsamplers after the windows. */
   readonly amendments = new AmendmentRows()
+  readonly points = new PointRows()
   /** The texts that states in `rows` name by number. */
   readonly texts = new OrderedTexts()
   readonly #slots = new SeriesSlots()
   readonly #memory: OrderedMemory
+  /** Windows, then downsamplers; these keep what they have until their series is forgotten, or all are. */
   readonly #operators: OrderedOperator[]
+  readonly #downsamplers: OrderedOperator[]
   readonly #buffer: ReorderBuffer
   readonly #settings: Required<OrderedSettings>
   readonly #settingsSaved: Float64Array
@@ -93,9 +99,14 @@ export class OrderedWindows implements Stateful {
     this.#settings = completeSettings(settings)
     this.#settingsSaved = settingsNumbers(this.#settings)
     this.#isFresh = isFresh
-    const output = { rows: this.rows, amendments: this.#asked, slots: this.#slots }
+    const output = { rows: this.rows, points: this.points, amendments: this.#asked, slots: this.#slots }
     this.#memory = new OrderedMemory(this.#settings.keptMax)
-    this.#operators = settings.specs.map((spec, index) => makeOperator(spec, index, output, this.#memory))
+    const { specs, downsamplers, idleTimeoutMs } = this.#settings
+    const windows = specs.map((spec, index) => makeOperator(spec, index, output, this.#memory))
+    this.#downsamplers = downsamplers.map((spec, index) =>
+      makeDownsampler(spec, index, specs.length + index, output, this.#memory, idleTimeoutMs),
+    )
+    this.#operators = [...windows, ...this.#downsamplers]
     this.#takesTexts = this.#operators.some((operator) => operator.takesTexts)
     this.#buffer = new ReorderBuffer(this.#slots, this.texts, this.#operators, this.#settings.heldMax)
     this.#earlyAtMs = new Float64Array(settings.specs.length).fill(Number.NaN)
@@ -123,7 +134,7 @@ export class OrderedWindows implements Stateful {
     assert(Number.isFinite(nowMs), 'a tick has no time')
     const engineMs = nowMs - this.#gapMs
     this.#amend(engineMs)
-    for (let index = 0; index < this.#operators.length; index++) this.#showEarly(index, engineMs)
+    for (let index = 0; index < this.#settings.specs.length; index++) this.#showEarly(index, engineMs)
     const rowsMax = this.#rowCount + TICK_ROWS_MAX
     let left = Math.min(this.#slots.slotMax, SWEEP_SLOTS_MAX)
     for (; left > 0 && this.#rowCount < rowsMax; left--) {
@@ -156,7 +167,9 @@ export class OrderedWindows implements Stateful {
         this.amendments.takeFrom(this.#asked)
         return false
       }
-      if (this.#slots.seriesOf[this.#flushNext] >= 0) this.#settleIdle(this.#flushNext)
+      if (this.#slots.seriesOf[this.#flushNext] < 0) continue
+      this.#settleIdle(this.#flushNext)
+      for (const downsampler of this.#downsamplers) downsampler.release(this.#flushNext)
     }
     assert(this.#buffer.heldCount === 0, 'a reading stayed held through a flush')
     this.amendments.takeFrom(this.#asked)
@@ -178,6 +191,7 @@ export class OrderedWindows implements Stateful {
   /** Forgets the rows and amendments: they are on their way. */
   clearRows(): void {
     this.rows.clear()
+    this.points.clear()
     this.amendments.clear()
   }
 
@@ -186,7 +200,10 @@ export class OrderedWindows implements Stateful {
    * have been taken. Also between the pieces of a flush.
    */
   save(out: StateWriter): void {
-    assert(this.rows.count + this.amendments.count === 0, 'rows were not taken before the state was saved')
+    assert(
+      this.rows.count + this.points.count + this.amendments.count === 0,
+      'rows were not taken before the state was saved',
+    )
     out.f64(this.#settingsSaved)
     out.numbers(this.#isFresh ? 1 : 0, this.#gapMs, this.#lateCount, this.#skippedCount)
     out.numbers(this.#sweepNext, this.#flushNext, this.#amendAtMs)
@@ -228,7 +245,7 @@ export class OrderedWindows implements Stateful {
   }
 
   get #rowCount(): number {
-    return this.rows.count + this.amendments.count + this.#asked.count
+    return this.rows.count + this.points.count + this.amendments.count + this.#asked.count
   }
 
   #stateful(): Stateful[] {
@@ -253,7 +270,7 @@ export class OrderedWindows implements Stateful {
     const at = slot * SLOT_STRIDE
     fields[at + SlotField.seenMs] = arrivalMs - this.#gapMs
     if (ts < fields[at + SlotField.frontierMs]) {
-      this.#late(slot, ts, ts !== key)
+      this.#late(slot, ts, x, ts !== key)
       return
     }
     this.#buffer.hold(slot, key, x)
@@ -275,11 +292,11 @@ export class OrderedWindows implements Stateful {
     return slot
   }
 
-  #late(slot: number, ts: number, isText: boolean): void {
+  #late(slot: number, ts: number, x: number, isText: boolean): void {
     this.#lateCount++
     const at = slot * SLOT_STRIDE + SlotField.dirtyUntilMs
     if (ts > this.#slots.fields[at]) this.#slots.fields[at] = ts
-    for (const operator of this.#operators) if (!isText || operator.takesTexts) operator.late(slot, ts)
+    for (const operator of this.#operators) if (!isText || operator.takesTexts) operator.late(slot, ts, x)
   }
 
   /** Lets amendments go at multiples of their period, so that no series decides when those of others leave; or when there are many. */

@@ -7,12 +7,12 @@ import type { OrderedOutput } from './ordered-operator.ts'
 
 export class SlotAmendments implements Stateful {
   readonly #index: number
-  readonly #output: OrderedOutput
+  readonly #output: Omit<OrderedOutput, 'rows'>
   readonly #nearMs: number
   #newest: Int32Array = new Int32Array(64)
 
   /** Ranges up to `nearMs` apart join. */
-  constructor(index: number, output: OrderedOutput, nearMs: number) {
+  constructor(index: number, output: Omit<OrderedOutput, 'rows'>, nearMs: number) {
     this.#index = index
     this.#output = output
     this.#nearMs = nearMs
