@@ -9,7 +9,16 @@
  */
 import { DATABASE } from './columns.ts'
 import type { Bounds } from './window-bounds.ts'
-import { asksFor, ID, IS_NUMBER, IS_TAKEN, sessionRuns, TS_MS_MAX, TS_MS_MIN, timeOf } from './windows-sql.ts'
+import {
+  asksFor,
+  IS_NUMBER,
+  IS_TAKEN,
+  rangeId,
+  sessionRuns,
+  TS_MS_MAX,
+  TS_MS_MIN,
+  timeOf,
+} from './windows-sql.ts'
 
 const DAY_MS = 86_400_000
 const SERIES = 'stream, device, metric'
@@ -19,9 +28,10 @@ const SERIES = 'stream, device, metric'
  * they are to be joined. Nothing is known yet but the range.
  */
 export function askedRanges(condition: string, isJoined: boolean): string {
-  const fixed = `${SERIES}, window, aggregates, width, hop, gap, size, unit`
+  const fixed = `range_id, ${SERIES}, window, aggregates, width, hop, gap, size, unit`
   const from = 'toUnixTimestamp64Milli(from_ts)'
-  return `SELECT ${SERIES}, window, ${isJoined ? `min(${from})` : from} AS from_ms,
+  const id = rangeId(SERIES, 'window', 'aggregates', ...(isJoined ? [] : ['from_ts']))
+  return `SELECT ${id} AS range_id, ${SERIES}, window, ${isJoined ? `min(${from})` : from} AS from_ms,
       max(toUnixTimestamp64Milli(to_ts)) AS to_ms, aggregates,
       toInt64(greatest(width_ms, 1)) AS width, if(hop_ms = 0, width, toInt64(hop_ms)) AS hop,
       toInt64(greatest(gap_ms, 1)) AS gap, toInt64(greatest(size, 1)) AS size, unit, max(version) AS version,
@@ -96,14 +106,14 @@ export function sessionRanges(near: string): string {
 }
 
 function sessionExtents(ranges: string, readings: string): string {
-  const extents = `SELECT ${ID}, toNullable(min(run_from)) AS extent_from, toNullable(max(run_to)) AS extent_to
+  const extents = `SELECT range_id, toNullable(min(run_from)) AS extent_from, toNullable(max(run_to)) AS extent_to
     FROM (${sessionRuns(readings)})
     WHERE run_to >= from_ms - gap AND run_from <= to_ms + gap
-    GROUP BY ${ID}`
+    GROUP BY range_id`
   return `SELECT * EXCEPT (extent_from, extent_to)
       REPLACE (least(from_ms, ifNull(extent_from, from_ms)) AS start_from,
         greatest(to_ms, ifNull(extent_to, to_ms)) AS start_to)
-    FROM (${ranges}) AS ranges LEFT JOIN (${extents}) AS extents USING (${ID})`
+    FROM (${ranges}) AS ranges LEFT JOIN (${extents}) AS extents USING (range_id)`
 }
 
 /**
@@ -113,25 +123,25 @@ function sessionExtents(ranges: string, readings: string): string {
  */
 export function countRanges(asked: string): string {
   const key = `${SERIES}, window`
-  const over = `OVER (PARTITION BY ${ID} ORDER BY start_ms ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)`
-  const anchors = `SELECT ${ID}, toNullable(max(start_ms)) AS anchor
+  const over = `OVER (PARTITION BY range_id ORDER BY start_ms ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)`
+  const anchors = `SELECT range_id, toNullable(max(start_ms)) AS anchor
     FROM (
       SELECT *, lagInFrame(toNullable(end_ms)) ${over} AS end_before
       FROM (
-        SELECT ${ID}, toUnixTimestamp64Milli(start) AS start_ms, toUnixTimestamp64Milli(end) AS end_ms
+        SELECT range_id, toUnixTimestamp64Milli(start) AS start_ms, toUnixTimestamp64Milli(end) AS end_ms
         FROM (
           SELECT ${key}, start, end FROM ${DATABASE}.windows FINAL
           WHERE (${key}) IN (SELECT ${key} FROM ${asked}) AND deleted = 0
         ) AS known
-        INNER JOIN (SELECT ${ID} FROM ${asked}) AS asked USING (${key})
+        INNER JOIN (SELECT range_id, from_ms, ${key} FROM ${asked}) AS asked USING (${key})
         WHERE end_ms < from_ms
       )
     )
     WHERE start_ms > end_before
-    GROUP BY ${ID}`
+    GROUP BY range_id`
   const from = `ifNull(anchor, ${TS_MS_MIN})`
   return `SELECT * EXCEPT (anchor) REPLACE (${from} AS read_from, to_ms AS read_to, ${from} AS start_from, to_ms AS start_to)
-    FROM ${asked} AS asked LEFT JOIN (${anchors}) AS anchors USING (${ID})`
+    FROM ${asked} AS asked LEFT JOIN (${anchors}) AS anchors USING (range_id)`
 }
 
 /**
@@ -144,13 +154,13 @@ export function neighboursNearby(asked: string, bounds: Bounds): string {
   const start = bounds.first('from_ms')
   const ranges = `SELECT * REPLACE (${start} AS start_from, ${start} - ${DAY_MS} AS read_from, to_ms + ${DAY_MS} AS read_to)
     FROM ${asked}`
-  const found = `SELECT ${ID}, ${nearest('before')}, ${nearest('after')}
-    FROM (${readingsWithin(ranges)}) GROUP BY ${ID}`
+  const found = `SELECT range_id, ${nearest('before')}, ${nearest('after')}
+    FROM (${readingsWithin(ranges)}) GROUP BY range_id`
   return `SELECT * EXCEPT (number_before, number_after, state_before, state_after)
       REPLACE (least(ifNull(number_before, start_from), ifNull(state_before, start_from)) AS read_from,
         greatest(ifNull(number_after, to_ms), ifNull(state_after, to_ms)) AS start_to,
         ${lacks('before')} AS lacks_before, ${lacks('after')} AS lacks_after)
-    FROM (${ranges}) AS ranges LEFT JOIN (${found}) AS found USING (${ID})`
+    FROM (${ranges}) AS ranges LEFT JOIN (${found}) AS found USING (range_id)`
 }
 
 /** What was not nearby, from all readings; and start_to as it is meant. */
@@ -161,7 +171,7 @@ export function carriedRanges(near: string, bounds: Bounds): string {
   })
   const later = replaced(`${near} WHERE lacks_after`, { read_from: 'to_ms + 1', read_to: `${TS_MS_MAX}` })
   const found = (ranges: string, side: 'before' | 'after'): string =>
-    `SELECT ${ID}, ${nearest(side)} FROM (${readingsOfSeries(ranges)}) GROUP BY ${ID}`
+    `SELECT range_id, ${nearest(side)} FROM (${readingsOfSeries(ranges)}) GROUP BY range_id`
   const newest = `if(lacks_after, greatest(ifNull(number_after, to_ms), ifNull(state_after, to_ms)), start_to)`
   return `SELECT * EXCEPT (number_before, number_after, state_before, state_after, newest)
       REPLACE (if(lacks_before, least(ifNull(number_before, start_from), ifNull(state_before, start_from)), read_from)
@@ -170,8 +180,8 @@ export function carriedRanges(near: string, bounds: Bounds): string {
     FROM (
       SELECT *, ${newest} AS newest
       FROM ${near} AS near
-      LEFT JOIN (${found(earlier, 'before')}) AS earlier USING (${ID})
-      LEFT JOIN (${found(later, 'after')}) AS later USING (${ID})
+      LEFT JOIN (${found(earlier, 'before')}) AS earlier USING (range_id)
+      LEFT JOIN (${found(later, 'after')}) AS later USING (range_id)
     )`
 }
 

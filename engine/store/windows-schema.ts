@@ -175,7 +175,8 @@ function newVersions(
           argMin(measures, (is_stored, -order_)) AS chosen
         FROM (
           SELECT ${key}, version AS range_version, start_ms, end_ AS end_ms, order_, 0 AS is_stored, (${measures}) AS measures
-          FROM (${windows})
+          FROM (${windows}) AS windows
+          INNER JOIN (SELECT range_id, ${key}, version FROM ${ranges}) AS ranges USING (range_id)
           UNION ALL ${stored}
         )
         GROUP BY ${key}, start_ms

@@ -3,8 +3,8 @@
  * `amendments` use them over the ranges that late readings touch, `batchWindows` over all of `samples`; that one is what
  * an analyst may compare `windows_latest` with. Pure text.
  *
- * Each takes a query of taken readings with the columns of RANGE_COLUMNS, `t` (ms), `value` and `text`, and gives the columns of
- * ID, `version`, `start_ms`, `order_` (of rows with the same start the greatest stands) and one for each of MEASURES, its
+ * Each takes a query of taken readings with `range_id`, other columns of RANGE_COLUMNS, `t` (ms), `value` and `text`, and
+ * gives the columns `range_id`, `start_ms`, `order_` (of rows with the same start the greatest stands) and one for each of MEASURES, its
  * name followed by `_`. Times are Int64 ms throughout, so that nothing depends on a server's time zone.
  */
 import { assert } from '../../base/assert.ts'
@@ -18,11 +18,10 @@ import { DATABASE } from './columns.ts'
 import { quoteString } from './sql-tokens.ts'
 import { type Bounds, CLOCK_BOUNDS, calendarBounds } from './window-bounds.ts'
 
-/** What identifies the range of readings that a window is computed in: windows of two ranges never mix. */
-export const ID = 'stream, device, metric, window, from_ms'
-
 /** What the queries below are told of a range of readings of one series, and of the windows to make of it. */
 export const RANGE_COLUMNS = [
+  /** Stands for the rest where readings are many; windows of two ranges never mix. */
+  ['range_id', 'UInt128'],
   ['stream', 'LowCardinality(String)'],
   ['device', 'LowCardinality(String)'],
   ['metric', 'LowCardinality(String)'],
@@ -93,24 +92,36 @@ export const IS_NUMBER = 'isFinite(value)'
 /** The readings that windows are made of: numbers, and texts where states are asked for. */
 export const IS_TAKEN = `(${IS_NUMBER} OR (text != '' AND ${asksFor('states')}))`
 
-/** Readings of one time: numbers by value, then texts by bytes. */
-const ORDER = `t, NOT is_number, if(is_number, value, 0), text`
-/** What a state is called: the text, or the number as ClickHouse prints it; -0 is 0. */
-const STATE = 'if(is_number, toString(value + 0.), text)'
+export function rangeId(...columns: string[]): string {
+  return `reinterpretAsUInt128(sipHash128(${columns.join(', ')}))`
+}
+
+/** A range's readings in order: those of one time numbers by value, then texts by bytes. */
+const IN_ORDER = 't, NOT is_number, if(is_number, value, 0), text'
 
 /**
- * Each reading with what a window needs to know of the one before it in the partition: of the numbers, and of all. Equal readings may
- * come in any order, and in another one in each sort; what looks at them by their ranks must have them ordered by these.
+ * Each reading with its rank, the one before it, and the last number before it. `place` is SQL that grows along the order: a
+ * predecessor counts from the window's `first_place` on. Frames are short, for ClickHouse keeps what is in a frame.
  */
-function withPredecessors(taken: string, partition: string, order: string = ORDER): string {
+function withPredecessors(readings: string, place: string): string {
   const frame = 'ROWS BETWEEN 1 PRECEDING AND CURRENT ROW'
-  return `SELECT *, ${STATE} AS state,
-      lagInFrame(toNullable(t)) OVER numbers AS number_before_t, lagInFrame(value) OVER numbers AS number_before,
-      lagInFrame(toNullable(t)) OVER readings AS state_before_t, lagInFrame(state) OVER readings AS state_before
-    FROM (${taken})
-    WINDOW numbers AS (PARTITION BY ${partition}, is_number ORDER BY ${order} ${frame}),
-      readings AS (PARTITION BY ${partition} ORDER BY ${order} ${frame})`
+  const lag = (names: readonly string[], prefix: string, over: string): string =>
+    names.map((name) => `lagInFrame(${name}) ${over} AS ${prefix}${name}_before`).join(', ')
+  const all = `OVER (PARTITION BY range_id ORDER BY ${IN_ORDER} ${frame})`
+  const numbers = `OVER (PARTITION BY range_id, is_number ORDER BY rank ${frame})`
+  return `SELECT *, lagInFrame(toUInt8(1)) ${numbers} AS has_number_before, ${lag(['t', 'value', 'place'], 'number_', numbers)}
+    FROM (
+      SELECT *, ${place} AS place
+      FROM (
+        SELECT *, toInt64(row_number() ${all}) AS rank, ${lag(['t', 'value', 'text', 'is_number'], '', all)}
+        FROM (SELECT *, ${IS_NUMBER} AS is_number FROM (${readings}))
+      )
+    )`
 }
+
+/** What a state is called: the text, or the number as ClickHouse prints it; -0 is 0. */
+const STATE = 'if(is_number, toString(value + 0.), text)'
+const STATE_BEFORE = 'if(is_number_before, toString(value_before + 0.), text_before)'
 
 interface Measure {
   readonly name: string
@@ -122,10 +133,12 @@ interface Measure {
 
 /** Times are clipped to `since_ms`: what was in force before a window is carried into it from its start. */
 const STEP = {
-  isNumber: 'is_number AND isNotNull(number_before_t)',
-  area: 'number_before * (t - greatest(assumeNotNull(number_before_t), since_ms))',
-  rise: 'if(value >= number_before, value - number_before, value)',
-  lasted: 't - greatest(assumeNotNull(state_before_t), since_ms)',
+  ofNumber: 'is_number AND has_number_before AND number_place_before >= first_place',
+  since: 'greatest(number_t_before, since_ms)',
+  area: 'number_value_before * (t - greatest(number_t_before, since_ms))',
+  rise: 'if(value >= number_value_before, value - number_value_before, value)',
+  ofState: `rank > 1 AND place_before >= first_place AND ${asksFor('states')}`,
+  lasted: 't - greatest(t_before, since_ms)',
 }
 
 const NUMBER_MEASURES: readonly Measure[] = [
@@ -151,15 +164,15 @@ const STEP_MEASURES: readonly Measure[] = [
   {
     name: 'covered_from',
     call: 'min',
-    value: 'if(isNull(number_before_t), t, greatest(assumeNotNull(number_before_t), since_ms))',
+    value: `if(${STEP.ofNumber}, ${STEP.since}, t)`,
   },
-  { name: 'area', call: 'sumKahan', value: STEP.area, of: STEP.isNumber },
-  { name: 'risen', call: 'sumKahan', value: STEP.rise, of: STEP.isNumber },
+  { name: 'area', call: 'sumKahan', value: STEP.area, of: STEP.ofNumber },
+  { name: 'risen', call: 'sumKahan', value: STEP.rise, of: STEP.ofNumber },
   {
     name: 'lasted',
     call: 'sumMap',
-    value: `[state_before], [${STEP.lasted}]`,
-    of: `isNotNull(state_before_t) AND ${asksFor('states')}`,
+    value: `[if(${asksFor('states')}, ${STATE_BEFORE}, '')], [${STEP.lasted}]`,
+    of: STEP.ofState,
   },
 ]
 
@@ -174,11 +187,12 @@ function measures(list: readonly Measure[], over = ''): string {
     .join(', ')
 }
 
-/** One row for each group of rows of `withPredecessors` and `since_ms`; `end` is SQL over the group. */
+/** One row for each group of rows of `withPredecessors`, with since_ms and first_place; `end` is SQL over the group. */
 function grouped(placed: string, keys: string, end: string): string {
-  return `SELECT ${ID}, aggregates, version, ${keys}, count() AS taken, min(t) AS from_t, max(t) AS to_t, ${end} AS end_ms,
-      argMax(state, (${ORDER})) AS last_state, ${measures(NUMBER_MEASURES)}, ${measures(STEP_MEASURES)}
-    FROM (${placed}) GROUP BY ${ID}, aggregates, version, ${keys}`
+  return `SELECT range_id, aggregates, ${keys}, count() AS taken, min(t) AS from_t, max(t) AS to_t, ${end} AS end_ms,
+      argMax(if(${asksFor('states')}, ${STATE}, ''), rank) AS last_state,
+      ${measures(NUMBER_MEASURES)}, ${measures(STEP_MEASURES)}
+    FROM (${placed}) GROUP BY range_id, aggregates, ${keys}`
 }
 
 /**
@@ -188,7 +202,7 @@ function grouped(placed: string, keys: string, end: string): string {
 function windowRows(windows: string, start: string, order = '0'): string {
   const asked = (name: Aggregate, sql: string, column: string = name): string =>
     `if(has(asked, '${name}'), ${sql}, nan) AS ${column}_`
-  return `SELECT ${ID}, version, start_ms, order_, end_ms AS end_, taken AS count_, from_t AS first_ts_, to_t AS last_ts_, ${[
+  return `SELECT range_id, start_ms, order_, end_ms AS end_, taken AS count_, from_t AS first_ts_, to_t AS last_ts_, ${[
     asked('sum', 'total'),
     asked('min', 'low'),
     asked('max', 'high'),
@@ -211,58 +225,49 @@ function windowRows(windows: string, start: string, order = '0'): string {
     )`
 }
 
-const withKind = (readings: string): string => `SELECT *, ${IS_NUMBER} AS is_number FROM (${readings})`
-
 /**
- * Runs of taken readings that are at most `gap` apart, run_from to run_to. Those of one interval of that length are always
- * of one run, so that only one row for each interval is sorted.
+ * Runs of readings that are at most `gap` apart, run_from to run_to. Those of one interval of that length are always of one
+ * run, so that only one row for each interval is sorted.
  */
 export function sessionRuns(readings: string): string {
-  const columns = `${ID}, to_ms, gap`
-  const over = `OVER (PARTITION BY ${ID} ORDER BY interval_ms ROWS BETWEEN`
-  return `SELECT ${columns}, min(from_t) AS run_from, max(to_t) AS run_to
+  const over = `OVER (PARTITION BY range_id ORDER BY interval_ms ROWS BETWEEN`
+  return `SELECT range_id, from_ms, to_ms, gap, min(from_t) AS run_from, max(to_t) AS run_to
     FROM (
       SELECT *, countIf(begins) ${over} UNBOUNDED PRECEDING AND CURRENT ROW) AS run
       FROM (
         SELECT *, from_t - lagInFrame(to_t, 1, from_t - gap - 1) ${over} 1 PRECEDING AND CURRENT ROW) > gap AS begins
         FROM (
-          SELECT ${columns}, t - positiveModulo(t, gap) AS interval_ms, min(t) AS from_t, max(t) AS to_t
-          FROM (${readings}) GROUP BY ${columns}, interval_ms
+          SELECT range_id, from_ms, to_ms, gap, t - positiveModulo(t, gap) AS interval_ms, min(t) AS from_t, max(t) AS to_t
+          FROM (${readings}) GROUP BY range_id, from_ms, to_ms, gap, interval_ms
         )
       )
     )
-    GROUP BY ${columns}, run`
+    GROUP BY range_id, from_ms, to_ms, gap, run`
 }
 
 /** Readings at most `gap` apart; from the first to the last. */
 function sessionWindows(readings: string): string {
-  const over = `OVER (PARTITION BY ${ID} ORDER BY t ROWS BETWEEN`
-  const numbered = `SELECT *, countIf(begins) ${over} UNBOUNDED PRECEDING AND CURRENT ROW) AS number
-    FROM (
-      SELECT *, t - lagInFrame(t, 1, t - gap - 1) ${over} 1 PRECEDING AND CURRENT ROW) > gap AS begins
-      FROM (${withKind(readings)})
-    )`
-  return windowRows(grouped(selfContained(numbered), 'number', 'max(t)'), 'from_t')
+  const placed = `SELECT *, start AS first_place, t_before AS place_before, ${TS_MS_MIN} AS since_ms
+    FROM (${withPredecessors(readings, 't')}) AS readings
+    ASOF INNER JOIN (SELECT range_id, run_from AS t, run_from AS start FROM (${sessionRuns(readings)})) AS runs
+      USING (range_id, t)`
+  return windowRows(grouped(placed, 'start', 'max(t)'), 'start')
 }
 
 /** Every `size` readings, from the first on that is read; only full windows, and only those that end in the range. */
 function countWindows(readings: string): string {
-  const numbered = `SELECT *, intDiv(row_number() OVER (PARTITION BY ${ID} ORDER BY ${ORDER}) - 1, size) AS number
-    FROM (${withKind(readings)})`
-  const windows = grouped(selfContained(numbered), 'number, size, to_ms', 'max(t)')
+  const placed = `SELECT *, intDiv(rank - 1, size) AS number, number * size + 1 AS first_place, rank - 1 AS place_before,
+      ${TS_MS_MIN} AS since_ms
+    FROM (${withPredecessors(readings, 'rank')})`
+  const windows = grouped(placed, 'number, size, from_ms, to_ms', 'max(t)')
   const full = `SELECT * FROM (${windows}) WHERE taken = size AND end_ms >= from_ms AND end_ms <= to_ms`
   return windowRows(full, 'from_t', 'number')
 }
 
-/** Nothing comes into a window from before it. */
-function selfContained(numbered: string): string {
-  return `SELECT *, ${TS_MS_MIN} AS since_ms FROM (${withPredecessors(numbered, `${ID}, number`)})`
-}
-
 /** Windows aligned to the clock: the reading before a window is carried into it. */
 function carriedWindows(readings: string, bounds: Bounds): string {
-  const placed = `SELECT *, start, start AS since_ms
-    FROM (${withPredecessors(withKind(readings), ID)})
+  const placed = `SELECT *, start, start AS since_ms, 0 AS first_place, 0 AS place_before
+    FROM (${withPredecessors(readings, '0')})
     ARRAY JOIN ${bounds.all('t')} AS start
     WHERE start >= start_from AND start <= start_to`
   return windowRows(grouped(placed, 'start, width, unit', bounds.end('start')), 'start')
@@ -274,29 +279,30 @@ function carriedWindows(readings: string, bounds: Bounds): string {
  * by a margin that Float64 keeps. A frame's first reading has no predecessor in it, so steps are summed without its own.
  */
 function slidingWindows(readings: string): string {
-  const over = `OVER (PARTITION BY ${ID} ORDER BY t / (width - 0.5) RANGE BETWEEN 1 PRECEDING AND CURRENT ROW)`
-  const ranked = `SELECT *, row_number() OVER (PARTITION BY ${ID} ORDER BY ${ORDER}) AS rank FROM (${withKind(readings)})`
-  const numbered = `SELECT *, ${TS_MS_MIN} AS since_ms FROM (${withPredecessors(ranked, ID, 'rank')})`
+  const over = `OVER (PARTITION BY range_id ORDER BY t / (width - 0.5) RANGE BETWEEN 1 PRECEDING AND CURRENT ROW)`
   const steps = (step: string, names: Aggregate[], of: string): string =>
     `groupArrayIf((rank, ${step}), ${of} AND ${asksFor(...names)}) ${over}`
   const sumOf = (numbers: string): string =>
     `arrayReduce('sumKahan', arrayMap(step -> step.2, arrayFilter(step -> step.1 > first_number, ${numbers})))`
   return windowRows(
-    `SELECT *, t AS end_ms, state AS last_state, earliest.1 AS covered_from,
+    `SELECT *, t AS end_ms, '' AS last_state, earliest.1 AS covered_from,
       ${sumOf('areas')} AS area, ${sumOf('rises')} AS risen,
-      arrayFilter(step -> step.1 > first_reading, stays) AS stays_within,
       arrayReduce('sumMap', arrayMap(step -> [step.2.1], stays_within), arrayMap(step -> [step.2.2], stays_within)) AS lasted
     FROM (
-      SELECT *, count() ${over} AS taken, min(t) ${over} AS from_t, max(t) ${over} AS to_t,
-        minIf(rank, is_number) ${over} AS first_number, min(rank) ${over} AS first_reading,
-        ${measures(NUMBER_MEASURES, ` ${over}`)},
-        ${steps(STEP.area, ['time_weighted_mean'], STEP.isNumber)} AS areas,
-        ${steps(STEP.rise, ['increase', 'rate'], STEP.isNumber)} AS rises,
-        ${steps(`(state_before, ${STEP.lasted})`, ['states'], 'isNotNull(state_before_t)')} AS stays
-      FROM (${numbered})
-    )
-    WHERE t - width >= start_from AND t - width <= start_to
-    LIMIT 1 BY ${ID}, t`,
+      SELECT *, arrayFilter(step -> step.1 > first_reading, stays) AS stays_within
+      FROM (
+        SELECT *, count() ${over} AS taken, min(t) ${over} AS from_t, max(t) ${over} AS to_t,
+          minIf(rank, is_number) ${over} AS first_number, min(rank) ${over} AS first_reading,
+          ${measures(NUMBER_MEASURES, ` ${over}`)},
+          ${steps(STEP.area, ['time_weighted_mean'], STEP.ofNumber)} AS areas,
+          ${steps(STEP.rise, ['increase', 'rate'], STEP.ofNumber)} AS rises,
+          ${steps(`(${STATE_BEFORE}, ${STEP.lasted})`, ['states'], STEP.ofState)} AS stays
+        FROM (SELECT *, ${TS_MS_MIN} AS since_ms, 0 AS first_place, 0 AS place_before
+          FROM (${withPredecessors(readings, '0')}))
+      )
+      WHERE t - width >= start_from AND t - width <= start_to
+      LIMIT 1 BY range_id, t
+    )`,
     't - width',
   )
 }
@@ -346,17 +352,19 @@ export function batchWindows(stream: string, spec: WindowSpec): string {
     gap: `toInt64(${spec.kind === 'session' ? spec.gapMs : 1})`,
     size: `toInt64(${spec.kind === 'count' ? spec.size : 1})`,
     unit: quoteString(spec.kind === 'calendar' ? spec.unit : ''),
-    version: '0',
     start_from: `toInt64(${2 * TS_MS_MIN})`,
     start_to: `toInt64(${TS_MS_MAX})`,
   }
   const columns = Object.entries(constants).map(([name, sql]) => `${sql} AS ${name}`)
-  const readings = `SELECT stream, device, metric, ${columns.join(', ')},
-      toUnixTimestamp64Milli(ts) AS t, value, text
-    FROM ${DATABASE}.samples WHERE stream = ${quoteString(stream)} AND ${IS_TAKEN}`
+  const id = rangeId('stream', 'device', 'metric')
+  const samples = `${DATABASE}.samples WHERE stream = ${quoteString(stream)}`
+  const readings = `SELECT ${id} AS range_id, ${columns.join(', ')}, toUnixTimestamp64Milli(ts) AS t, value, text
+    FROM ${samples} AND ${IS_TAKEN}`
   const windows = windowsOf(spec.kind, readings, spec.kind === 'calendar' ? spec.timeZone : undefined)
-  return `SELECT stream, device, metric, window, fromUnixTimestamp64Milli(start_ms) AS start, ${measureColumns()}
-    FROM (${windows})
-    ORDER BY stream, device, metric, window, start, order_ DESC
-    LIMIT 1 BY stream, device, metric, window, start`
+  return `SELECT stream, device, metric, ${constants.window} AS window,
+      fromUnixTimestamp64Milli(start_ms) AS start, ${measureColumns()}
+    FROM (${windows}) AS windows
+    INNER JOIN (SELECT DISTINCT ${id} AS range_id, stream, device, metric FROM ${samples}) AS series USING (range_id)
+    ORDER BY stream, device, metric, start, order_ DESC
+    LIMIT 1 BY stream, device, metric, start`
 }
