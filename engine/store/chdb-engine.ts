@@ -13,7 +13,7 @@ import { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { drainPending, Session } from 'chdb'
-import { DATABASE } from './columns.ts'
+import { DATABASE, TABLES_WRITTEN_BY_VIEWS } from './columns.ts'
 import { syncInsert } from './deduplication-log.ts'
 import type { EngineLimits } from './engine-config.ts'
 import { ClickHouseFault, faultOf } from './errors.ts'
@@ -84,7 +84,9 @@ export class ChdbEngine {
     const session = this.#idleInsertSessions.pop() as Session
     try {
       const stats = await runOnce(session, insertFromFile(insert, path))
-      await this.#syncTable(insert.database, insert.table)
+      for (const table of [insert.table, ...(TABLES_WRITTEN_BY_VIEWS[insert.table] ?? [])]) {
+        await this.#syncTable(insert.database, table)
+      }
       return stats
     } finally {
       this.#idleInsertSessions.push(session)

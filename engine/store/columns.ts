@@ -168,6 +168,11 @@ export const TABLE_COLUMNS = {
 
 export type TableName = keyof typeof TABLE_COLUMNS
 
+/** The tables that views write when rows come into a table. */
+export const TABLES_WRITTEN_BY_VIEWS: Readonly<Record<string, readonly TableName[]>> = {
+  amendments: ['windows'],
+}
+
 /** The names alone, as an INSERT lists them. */
 export function columnNames(columns: readonly ColumnSpec[]): string[] {
   return columns.map((column) => column.name)
