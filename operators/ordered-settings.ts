@@ -26,7 +26,7 @@ export interface OrderedSettings {
 }
 
 /** To be raised when the saved layout changes, or a constant or rule that decides which rows come next. */
-const STATE_VERSION = 3
+const STATE_VERSION = 4
 const FORGET_MS = 7 * 86_400_000
 const AMEND_EVERY_MS = 10_000
 const HELD_MAX = 16_000_000

@@ -79,6 +79,8 @@ export class OrderedWindows implements Stateful {
   readonly #asked = new AmendmentRows()
   #amendAtMs = Number.NEGATIVE_INFINITY
   #isFresh: boolean
+  /** The greatest arrival so far: clocks may be set back. */
+  #newestMs: number
   #gapMs = 0
   #lateCount = 0
   #skippedCount = 0
@@ -92,13 +94,15 @@ export class OrderedWindows implements Stateful {
   readonly #earlyNext: Int32Array
 
   /**
-   * `isFresh`: no reading of any series came before the first push; otherwise the first windows of each series are amended.
+   * `isFresh`: no reading of any series came before the first push; otherwise the first windows of each series are amended,
+   * those up to `sinceMs` and the guard at the least.
    * Throws WindowSettingsError.
    */
-  constructor(settings: OrderedSettings, isFresh: boolean) {
+  constructor(settings: OrderedSettings, isFresh: boolean, sinceMs = Number.NEGATIVE_INFINITY) {
     this.#settings = completeSettings(settings)
     this.#settingsSaved = settingsNumbers(this.#settings)
     this.#isFresh = isFresh
+    this.#newestMs = sinceMs
     const output = { rows: this.rows, points: this.points, amendments: this.#asked, slots: this.#slots }
     this.#memory = new OrderedMemory(this.#settings.keptMax)
     const { specs, downsamplers, idleTimeoutMs } = this.#settings
@@ -117,6 +121,7 @@ export class OrderedWindows implements Stateful {
   // hot: per message
   push(series: Int32Array, readings: OrderedReadings, arrivalMs: number, start: number, end: number): void {
     assert(Number.isFinite(arrivalMs), 'a push has no arrival time')
+    if (arrivalMs > this.#newestMs) this.#newestMs = arrivalMs
     const { tsMs, value } = readings
     for (let row = start; row < end; row++) {
       const ts = Math.floor(tsMs[row]) + 0
@@ -205,7 +210,7 @@ export class OrderedWindows implements Stateful {
       'rows were not taken before the state was saved',
     )
     out.f64(this.#settingsSaved)
-    out.numbers(this.#isFresh ? 1 : 0, this.#gapMs, this.#lateCount, this.#skippedCount)
+    out.numbers(this.#isFresh ? 1 : 0, this.#newestMs, this.#gapMs, this.#lateCount, this.#skippedCount)
     out.numbers(this.#sweepNext, this.#flushNext, this.#amendAtMs)
     out.f64(this.#earlyAtMs)
     out.i32(this.#earlyNext)
@@ -220,7 +225,8 @@ export class OrderedWindows implements Stateful {
     if (settings.length !== own.length || settings.some((value, index) => value !== own[index])) {
       throw new WindowSettingsError('state of ordered windows with other settings')
     }
-    const [isFresh, gapMs, lateCount, skippedCount] = from.numbers(4)
+    const [isFresh, newestMs, gapMs, lateCount, skippedCount] = from.numbers(5)
+    this.#newestMs = newestMs
     const [sweepNext, flushNext, amendAtMs] = from.numbers(3)
     this.#amendAtMs = amendAtMs
     this.#isFresh = isFresh === 1
@@ -264,7 +270,7 @@ export class OrderedWindows implements Stateful {
     this.#isQuiet = false
     this.#isSweepQuiet = false
     let slot = slots.find(series)
-    if (slot <= 0) slot = this.#admit(series, arrivalMs)
+    if (slot <= 0) slot = this.#admit(series)
     this.#buffer.makeRoom(slot)
     const { fields } = slots
     const at = slot * SLOT_STRIDE
@@ -279,11 +285,11 @@ export class OrderedWindows implements Stateful {
     if (frontierMs > fields[at + SlotField.frontierMs]) this.#buffer.advance(slot, frontierMs)
   }
 
-  #admit(series: number, arrivalMs: number): number {
+  #admit(series: number): number {
     const { aheadGuardMs, forgetMs } = this.#settings
     let dirtyUntilMs = Number.NEGATIVE_INFINITY
-    if (this.#slots.isKnown(series)) dirtyUntilMs = arrivalMs + aheadGuardMs - forgetMs
-    if (!this.#isFresh) dirtyUntilMs = arrivalMs + aheadGuardMs
+    if (this.#slots.isKnown(series)) dirtyUntilMs = this.#newestMs + aheadGuardMs - forgetMs
+    if (!this.#isFresh) dirtyUntilMs = this.#newestMs + aheadGuardMs
     const slot = this.#slots.take(series, Math.ceil(dirtyUntilMs))
     for (const operator of this.#operators) {
       operator.admit(slot)

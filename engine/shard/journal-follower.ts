@@ -187,7 +187,7 @@ export class JournalFollower {
   }
 
   /** After draining: a snapshot of what is left, so that the next start has nothing to replay. */
-  finish(): Promise<void> {
+  finish(): Promise<boolean> {
     return this.#snapshots.finish(this.#place)
   }
 
@@ -286,7 +286,8 @@ export class JournalFollower {
   #sealIfDue(nowMs: number, drain: Drain): void {
     const { pipeline, batch } = this.#parts
     const isLeft = pipeline.rowCount > 0 || (drain === 'windows' && pipeline.operators.isOpen)
-    if (drain !== 'none' && isLeft) {
+    const isNow = drain === 'windows' || (drain === 'rows' && !this.#isSinkFull())
+    if (isNow && isLeft) {
       this.#seal(drain === 'windows')
       this.#parts.wake()
       return

@@ -19,6 +19,11 @@ export class LocalSeries implements Stateful {
     return found > 0 ? found - 1 : this.#add(series)
   }
 
+  /** The first `count` numbers are the shard's own. */
+  takeAll(count: number): void {
+    for (let series = 0; series < count; series++) this.#add(series)
+  }
+
   save(out: StateWriter): void {
     out.i32(this.shardSeries, this.count)
   }

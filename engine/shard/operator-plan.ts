@@ -17,10 +17,10 @@ export interface PlannedOperator {
 }
 
 export interface OperatorSetPlan {
-  /** Names the set in a snapshot: an operator that did not change keeps its state. */
-  key: string
   /** The streams whose readings it sees. */
   streams: number[]
+  /** Which readings of them, whatever the bits are; empty for all. */
+  sees: string
   /** The branches whose readings it sees, as bits. */
   branches: number
   /** Whether sums carry their rounding error along. */
@@ -28,11 +28,13 @@ export interface OperatorSetPlan {
   /** Those with rows in `rollups`, and those with rows in `windows`; the same one may be in both. */
   merging: PlannedOperator[]
   ordered: PlannedOperator[]
+  /** All of them. */
+  operators: PlannedOperator[]
 }
 
 /** One set of tumbling windows for all streams, whichever they are. */
 export function planOfWidths(operators: readonly PlannedOperator[]): OperatorSetPlan[] {
-  return [makePlan([], EVERY_BRANCH, '', operators)]
+  return [makeSetPlan([], EVERY_BRANCH, '', operators)]
 }
 
 export function planOperatorSets(streams: readonly PipelineStream[]): OperatorSetPlan[] {
@@ -45,9 +47,10 @@ export function planOperatorSets(streams: readonly PipelineStream[]): OperatorSe
       const sees = isWhole
         ? ''
         : JSON.stringify([stream.name, group[0].branches.map((at) => nameOf(branches[at]))])
-      const plan = makePlan([index], bits, sees, group)
-      const same = plans.get(plan.key)
-      if (same === undefined) plans.set(plan.key, plan)
+      const plan = makeSetPlan([index], bits, sees, group)
+      const key = JSON.stringify([sees, plan.operators])
+      const same = plans.get(key)
+      if (same === undefined) plans.set(key, plan)
       else same.streams.push(index)
     }
   }
@@ -73,12 +76,13 @@ function nameOf({ filter, selection }: Branch): unknown {
   return [selection, filter === null ? null : fingerprint(filter)]
 }
 
-function makePlan(
+export function makeSetPlan(
   streams: number[],
   branches: number,
   sees: string,
-  operators: readonly PlannedOperator[],
+  given: readonly PlannedOperator[],
 ): OperatorSetPlan {
+  const operators = given.map(({ label, spec }) => ({ label, spec }))
   const merging: PlannedOperator[] = []
   const ordered: PlannedOperator[] = []
   for (const { label, spec } of operators) {
@@ -90,6 +94,5 @@ function makePlan(
   const sumErrors = merging.some(
     ({ spec }) => spec.aggregates.includes('sum') || spec.aggregates.includes('mean'),
   )
-  const key = JSON.stringify([sees, merging, ordered])
-  return { key, streams, branches, sumErrors, merging, ordered }
+  return { streams, branches, sees, sumErrors, merging, ordered, operators }
 }

@@ -17,6 +17,9 @@ export interface OperatorTimes {
   aheadGuardMs: number
 }
 
+/** What there may be of earlier readings; null: there are none. */
+export type Past = { newestArrivalMs: number } | null
+
 /** A row of `windows` in memory, about. */
 const WINDOW_ROW_SIZE_BYTES = 240
 
@@ -30,8 +33,8 @@ export class OperatorSet implements Stateful {
   /** Rows of `merging` up to here have the shard's series numbers. */
   #named = 0
 
-  /** `isFresh`: no reading came before, in this life or another. `isAlone`: all readings of the shard go to this set. */
-  constructor(plan: OperatorSetPlan, times: OperatorTimes, fed: FedRows, isFresh: boolean, isAlone: boolean) {
+  /** `past`: readings that came before, in this life or another. `isAlone`: all readings of the shard go to this set. */
+  constructor(plan: OperatorSetPlan, times: OperatorTimes, fed: FedRows, past: Past, isAlone: boolean) {
     const { merging, ordered, sumErrors } = plan
     this.plan = plan
     this.#fed = fed
@@ -42,7 +45,11 @@ export class OperatorSet implements Stateful {
     this.ordered =
       ordered.length === 0
         ? null
-        : new OrderedWindows({ ...times, specs: ordered.map(({ spec }) => spec) }, isFresh)
+        : new OrderedWindows(
+            { ...times, specs: ordered.map(({ spec }) => spec) },
+            past === null,
+            past?.newestArrivalMs,
+          )
   }
 
   get rowCount(): number {
@@ -124,11 +131,19 @@ export class OperatorSet implements Stateful {
   }
 
   save(out: StateWriter): void {
+    out.numbers(this.#local === null ? 0 : 1)
     for (const part of this.#stateful()) part.save(out)
   }
 
+  /** What was saved may have been alone, and this one not, or the other way round. */
   load(from: StateReader): void {
+    const local = this.#local
+    const [wasLocal] = from.numbers(1)
+    this.#local = wasLocal === 1 ? new LocalSeries() : null
     for (const part of this.#stateful()) part.load(from)
+    if (wasLocal === 1 || local === null) return
+    this.#local = local
+    if (this.merging !== null) local.takeAll(this.merging.stats.series)
   }
 
   #stateful(): Stateful[] {

@@ -168,13 +168,15 @@ export class Pipeline {
   /** Only between batches: rows are not part of the state. */
   save(out: StateWriter): void {
     assert(this.rowCount === 0, 'state is saved where a batch ended')
-    out.numbers(this.#tickMs)
+    out.numbers(this.#tickMs, this.#windowedArrivalMs)
     for (const part of this.#stateful()) part.save(out)
   }
 
   /** Into a new pipeline, whose operators may be others than those that were saved. */
   load(from: StateReader): void {
-    this.#tickMs = from.numbers(1)[0]
+    const [tickMs, arrivalMs] = from.numbers(2)
+    this.#tickMs = tickMs
+    this.#windowedArrivalMs = arrivalMs
     for (const part of this.#stateful()) part.load(from)
     assert(from.isAtEnd, 'the state is read to its end')
   }

@@ -77,7 +77,7 @@ export interface ShardControl {
   status(): ShardStatus
   /**
    * Resolves once everything taken is in ClickHouse, open windows too when asked for, or false when that took longer than
-   * `timeoutMs`.
+   * `timeoutMs`. Open windows that are kept are in a snapshot, and the shard takes no more; without room for one they are closed.
    */
   drain(timeoutMs: number, closesWindows: boolean): Promise<boolean>
   stop(): Promise<void>
@@ -201,19 +201,28 @@ function openShard(
     }
   }
 
+  async function drainShard(deadlineMs: number, closesWindows: boolean): Promise<boolean> {
+    shard.drain(closesWindows)
+    const hopelessMs = systemClock.nowMs() + HOPELESS_DRAIN_MS
+    while (!shard.isDrained && systemClock.nowMs() < deadlineMs) {
+      if (shard.sink.isTroubled && systemClock.nowMs() > hopelessMs) break
+      await pause(5)
+    }
+    return shard.isDrained
+  }
+
   wake()
   return {
     status,
     async drain(timeoutMs, closesWindows) {
       const deadlineMs = systemClock.nowMs() + timeoutMs
       while (rings.some((ring) => ring.available() > 0) && systemClock.nowMs() < deadlineMs) await pause(5)
-      shard.drain(closesWindows)
-      const hopelessMs = systemClock.nowMs() + HOPELESS_DRAIN_MS
-      while (!shard.isDrained && systemClock.nowMs() < deadlineMs) {
-        if (shard.sink.isTroubled && systemClock.nowMs() > hopelessMs) break
-        await pause(5)
-      }
-      return shard.isDrained
+      if (!(await drainShard(deadlineMs, closesWindows))) return false
+      if (closesWindows) return true
+      isStopped = true // time goes on, and with it what another config would have to replay
+      if (await shard.finish()) return true
+      isStopped = false
+      return drainShard(deadlineMs, true)
     },
     async stop() {
       isStopped = true

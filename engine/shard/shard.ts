@@ -91,8 +91,13 @@ export class Shard {
     this.#parts.wake()
   }
 
+  /** Once drained and no longer stepped: whether all of its state is in a snapshot now, and nothing is left to replay. */
+  async finish(): Promise<boolean> {
+    return this.isDrained && (await this.follower.finish())
+  }
+
   async close(): Promise<void> {
-    if (this.isDrained) await this.follower.finish()
+    await this.finish()
     this.#note.close()
     this.#parts.journal.close()
   }

@@ -99,17 +99,20 @@ export class SnapshotTaker {
     wake()
   }
 
-  /** Before the end: one of what is left, so that the next start has nothing to replay. Without it, it replays. */
-  finish(place: Place): Promise<void> {
+  /** Before the end: one of what is left, so that the next start has nothing to replay. False: it replays. */
+  finish(place: Place): Promise<boolean> {
     const { snapshots, journal } = this.#parts
-    if (this.isBusy || place.processed !== journal.appendPosition) return Promise.resolve()
+    const { processed } = place
+    if (this.isBusy || processed !== journal.appendPosition) return Promise.resolve(false)
+    if (this.#takenAt === processed && snapshots.positions.includes(processed)) return Promise.resolve(true)
     return new Promise((resolve) => {
       const end = (error: Error | null) => {
         if (error === null) this.release(place.sealed)
         else this.#onFault(error)
-        resolve()
+        resolve(error === null)
       }
       try {
+        this.#takenAt = processed
         this.#begin(place)
         while (snapshots.isCopying) snapshots.continue(end)
       } catch (error) {

@@ -7,9 +7,15 @@ import type { ReadingColumns } from '../../codecs/columns.ts'
 import type { StateReader, StateWriter } from '../../codecs/state.ts'
 import { PLAIN_AGGREGATES, type WindowSpec, windowLabel } from '../../operators/window-spec.ts'
 import { EVERY_BRANCH, FedRows, type RowBranches } from '../steps/row-branches.ts'
-import { type PlannedOperator, planOfWidths, planOperatorSets } from './operator-plan.ts'
-import { OperatorSet, type OperatorTimes } from './operator-set.ts'
+import {
+  type OperatorSetPlan,
+  type PlannedOperator,
+  planOfWidths,
+  planOperatorSets,
+} from './operator-plan.ts'
+import { OperatorSet, type OperatorTimes, type Past } from './operator-set.ts'
 import type { PipelineStream } from './pipeline-stream.ts'
+import { describeSet, planBeside, planRetired, readSet } from './saved-sets.ts'
 
 export interface StreamOperatorsSettings extends OperatorTimes {
   /** The tumbling windows of all streams when `streams` is left out. */
@@ -21,16 +27,20 @@ export interface StreamOperatorsSettings extends OperatorTimes {
 }
 
 export class StreamOperators {
-  /** Not empty. */
+  /** Not empty. Retired ones are among them while they have rows. */
   sets: OperatorSet[]
   #settings: StreamOperatorsSettings
   #fed = new FedRows()
   /** By stream; without streams, of all. */
   #setsOfStream: OperatorSet[][] = []
+  /** The last of the sets, so many. */
+  #retiredCount = 0
+  #newestArrivalMs = Number.NEGATIVE_INFINITY
 
   constructor(settings: StreamOperatorsSettings) {
     this.#settings = settings
-    this.sets = this.#makeSets(settings.hasPast !== true)
+    const past = { newestArrivalMs: Number.NEGATIVE_INFINITY }
+    this.sets = this.#makeSets(this.#plan(), settings.hasPast === true ? past : null)
   }
 
   get rowCount(): number {
@@ -71,6 +81,7 @@ export class StreamOperators {
     end: number,
   ): number {
     const sets = this.#setsOfStream.length === 0 ? this.sets : this.#setsOfStream[stream]
+    if (arrivalMs > this.#newestArrivalMs) this.#newestArrivalMs = arrivalMs
     let late = 0
     for (let i = 0; i < sets.length; i++) {
       const lateBefore = sets[i].lateCount
@@ -94,38 +105,60 @@ export class StreamOperators {
 
   clearRows(): void {
     for (const set of this.sets) set.clearRows()
+    if (this.#retiredCount === 0) return
+    this.sets = this.sets.slice(0, -this.#retiredCount)
+    this.#retiredCount = 0
   }
 
   save(out: StateWriter): void {
-    out.numbers(this.sets.length)
+    const { latenessMs, idleTimeoutMs, aheadGuardMs } = this.#settings
+    out.numbers(this.#newestArrivalMs, latenessMs, idleTimeoutMs, aheadGuardMs, this.sets.length)
     for (const set of this.sets) {
-      out.u8(Buffer.from(set.plan.key))
+      out.u8(describeSet(set.plan))
       out.state(set)
     }
   }
 
-  /** What was saved may be of other operators: those that are the same go on, new ones know that readings came before them. */
+  /**
+   * What was saved may be of other operators, which have rows then: see saved-sets.ts. The first batch has them, and whoever starts
+   * from this state again under the same config gets the same.
+   */
   load(from: StateReader): void {
-    this.sets = this.#makeSets(false)
-    const [count] = from.numbers(1)
-    for (let i = 0; i < count; i++) {
-      const key = Buffer.from(from.u8()).toString()
-      const state = from.state()
-      const set = this.sets.find(({ plan }) => plan.key === key)
-      set?.load(state)
-      assert(set === undefined || state.isAtEnd, 'the state of operators is read to its end')
+    const [newestArrivalMs, latenessMs, idleTimeoutMs, aheadGuardMs, count] = from.numbers(5)
+    this.#newestArrivalMs = newestArrivalMs
+    const times = { latenessMs, idleTimeoutMs, aheadGuardMs }
+    const areTimesSame = Object.entries(times).every(
+      ([name, ms]) => this.#settings[name as keyof typeof times] === ms,
+    )
+    const saved = Array.from({ length: count }, () => ({ set: readSet(from.u8()), state: from.state() }))
+    const { plans, heirs } = planBeside(this.#plan(), areTimesSame ? saved.map(({ set }) => set) : [])
+    const sets = this.#makeSets(plans, { newestArrivalMs })
+    const retired: OperatorSet[] = []
+    for (const [index, { set: description, state }] of saved.entries()) {
+      const heir = heirs[index] ?? null
+      const set =
+        sets.find(({ plan }) => plan === heir) ??
+        new OperatorSet(planRetired(description), times, this.#fed, null, false)
+      set.load(state)
+      assert(state.isAtEnd, 'the state of operators is read to its end')
+      if (heir !== null) continue
+      set.flush()
+      if (set.rowCount > 0) retired.push(set)
     }
+    this.sets = [...sets, ...retired]
+    this.#retiredCount = retired.length
   }
 
-  #makeSets(isFresh: boolean): OperatorSet[] {
+  #plan(): OperatorSetPlan[] {
     const { streams, widthsMs = [] } = this.#settings
-    const plans =
-      streams === undefined ? planOfWidths(widthsMs.map(tumblingOperator)) : planOperatorSets(streams)
+    return streams === undefined ? planOfWidths(widthsMs.map(tumblingOperator)) : planOperatorSets(streams)
+  }
+
+  #makeSets(plans: readonly OperatorSetPlan[], past: Past): OperatorSet[] {
+    const { streams = [] } = this.#settings
     const isAlone = plans.length === 1 && plans[0].branches === EVERY_BRANCH
-    const sets = plans.map((plan) => new OperatorSet(plan, this.#settings, this.#fed, isFresh, isAlone))
-    this.#setsOfStream = (streams ?? []).map((_, stream) =>
-      sets.filter(({ plan }) => plan.streams.includes(stream)),
-    )
+    const sets = plans.map((plan) => new OperatorSet(plan, this.#settings, this.#fed, past, isAlone))
+    this.#setsOfStream = streams.map((_, stream) => sets.filter(({ plan }) => plan.streams.includes(stream)))
     return sets
   }
 }
