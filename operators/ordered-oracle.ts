@@ -48,7 +48,7 @@ const isNumber = (reading: OrderedReading): reading is OrderedReading & { value:
   typeof reading.value === 'number'
 
 /** What an operator with these aggregates sees of a series, in order. */
-function sortReadings(readings: OrderedReading[], aggregates: Aggregate[]): OrderedReading[] {
+export function sortReadings(readings: OrderedReading[], aggregates: Aggregate[]): OrderedReading[] {
   const isTaken = ({ ts, value }: OrderedReading) =>
     Math.abs(ts) <= 2 ** 51 &&
     (typeof value === 'number' ? Number.isFinite(value) : value !== '' && aggregates.includes('states'))

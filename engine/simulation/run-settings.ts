@@ -39,7 +39,11 @@ export interface RunSettings {
   /** Of each shard's disk; some are smaller than the journal may become. Steps towards refused rows would fill such a one. */
   diskSizeBytesMax: number
   pace: Pace
+  /** Whether windows that do not merge may be asked for. */
+  areOperatorsOrdered: boolean
   pipelines: SimPipelines
+  /** Of starts: how many are under another config than the one before. */
+  changeShare: number
 }
 
 export const ACTORS = ['device', 'network', 'gateway', 'shard', 'disk', 'store'] as const
@@ -55,6 +59,7 @@ const STATE_SIZE_BYTES_MAX = 80_000
 export function drawSettings(prng: Prng): RunSettings {
   const isRefusing = prng.unit() < 0.3
   const isDiskSmall = !isRefusing && prng.unit() < 0.4
+  const areOperatorsOrdered = !isRefusing && !isDiskSmall
   const gatewayCount = prng.between(1, 2)
   const receiveMaximum = prng.between(4, 80)
   const segmentSizeBytes = 1024 * prng.between(4, 32)
@@ -93,7 +98,9 @@ export function drawSettings(prng: Prng): RunSettings {
       ? STATE_SIZE_BYTES_MAX + segmentSizeBytes * prng.between(3, 9)
       : Number.POSITIVE_INFINITY,
     // A refused sample is in no window that is recomputed, and a small disk holds no state of such windows.
-    pipelines: prng.unit() < 0.4 ? DEFAULT_PIPELINES : drawPipelines(prng, !isRefusing && !isDiskSmall),
+    areOperatorsOrdered,
+    pipelines: prng.unit() < 0.4 ? DEFAULT_PIPELINES : drawPipelines(prng, areOperatorsOrdered),
+    changeShare: prng.unit() < 0.5 ? 0 : prng.unit() * 0.7,
   }
 }
 

@@ -105,9 +105,9 @@ export class SimEngine implements SimHost {
     return this.gateways.every(({ gateway }) => gateway.isDrained)
   }
 
-  /** After the gateways: closes all windows. */
-  drainShards(): void {
-    for (const shard of this.shards) shard.drain()
+  /** After the gateways; all windows are closed, or kept for another config. */
+  drainShards(closesWindows = true): void {
+    for (const shard of this.shards) shard.drain(closesWindows)
   }
 
   get isDrained(): boolean {
@@ -117,6 +117,12 @@ export class SimEngine implements SimHost {
   /** What a start has to replay. */
   get backlogSizeBytes(): number {
     return this.shards.reduce((sum, { shard }) => sum + shard.follower.backlogSizeBytes, 0)
+  }
+
+  /** Once drained with windows open: whether the next start finds all of them. */
+  async finish(): Promise<boolean> {
+    const finished = await Promise.all(this.shards.map(({ shard }) => shard.finish()))
+    return finished.every(Boolean)
   }
 
   /** Once drained, or as it stands. */

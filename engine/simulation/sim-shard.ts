@@ -27,6 +27,7 @@ export class SimShard extends SimThread {
   readonly #journal: Journal
   readonly #rings: RingConsumer[]
   #isDraining = false
+  #closesWindows = true
   /** Rows of the batches that were sealed and not confirmed, oldest first. */
   #open: number[] = []
   #rowsConfirmed = 0
@@ -89,13 +90,15 @@ export class SimShard extends SimThread {
   }
 
   /** Once its rings are empty, as the thread does it. */
-  drain(): void {
+  drain(closesWindows: boolean): void {
     this.#isDraining = true
+    this.#closesWindows = closesWindows
     this.isWoken = true
   }
 
   protected work(): number {
-    if (this.#isDraining && this.#rings.every((ring) => ring.available() === 0)) this.shard.drain(true)
+    if (this.#isDraining && this.#rings.every((ring) => ring.available() === 0))
+      this.shard.drain(this.#closesWindows)
     return this.shard.step()
   }
 

@@ -27,6 +27,7 @@ export interface Stored {
   token: string
   bytes: Buffer
   block: NativeBlock
+  epoch: number
 }
 
 /** An insert that comes again is taken again. */
@@ -37,6 +38,8 @@ const TOO_MANY_PARTS_CODE = 252
 export class SimStore implements Pick<StoreTarget, 'insert'> {
   readonly blocks = new Map<string, Stored>()
   readonly windows = new SimWindows()
+  /** How often the config has changed. */
+  epoch = 0
   /** Of the last requests' fates, how likely each is while set. */
   fault: StoreFault | null = null
   /** Whether a row of `samples` or `rollups` is one that a constraint refuses. */
@@ -110,15 +113,16 @@ export class SimStore implements Pick<StoreTarget, 'insert'> {
       if (Buffer.compare(known.bytes, sent) !== 0)
         throw new SimulationError(`token ${token} came with other rows than before`)
       if (!REMEMBERING_NO_TOKENS.has(table)) return null
-      this.windows.take(table, known.block)
+      this.windows.take(table, known.block, known.epoch)
       return null
     }
     const block = this.#reader.read(sent)
     if (this.#hasRefused(table, block)) {
       return new StoreError('ROW_REFUSED', false, 'a constraint', CHECK_CONSTRAINT_CODE)
     }
-    this.blocks.set(token, { table, token, bytes: sent, block })
-    this.windows.take(table, block)
+    const { epoch } = this
+    this.blocks.set(token, { table, token, bytes: sent, block, epoch })
+    this.windows.take(table, block, epoch)
     return null
   }
 

@@ -44,25 +44,32 @@ const CELLS = (Object.keys(WindowCell) as CellName[]).map(
 )
 
 export class SimWindows {
-  /** By series, label and start. */
-  readonly rows = new Map<string, StoredWindow>()
+  /** By series and label, and then by start. */
+  #rows = new Map<string, Map<number, StoredWindow>>()
   amendmentCount = 0
   #samples = new Map<string, OrderedReading[]>()
   #spansOf = new Map<string, SpansOf>()
 
   /** What a commit does, beside keeping the block. */
-  take(table: string, block: NativeBlock): void {
-    if (table === 'samples') for (const row of rowsOf(block)) this.#store(row)
+  take(table: string, block: NativeBlock, epoch: number): void {
+    if (table === 'samples') for (const row of rowsOf(block)) this.#store(row, epoch)
     else if (table === 'windows') for (const row of rowsOf(block)) this.#put(windowOf(row))
     else if (table === 'amendments') for (const row of rowsOf(block)) this.#amend(row)
   }
 
+  /** Each with the epoch in which it was processed as its `series`. */
   samplesOf(series: string): OrderedReading[] {
     return this.#samples.get(series) ?? []
   }
 
   get series(): Iterable<string> {
     return this.#samples.keys()
+  }
+
+  /** Of an operator and a series, by start; deleted ones are left out. */
+  newest(series: string, label: string): Map<number, StoredWindow> {
+    const rows = this.#rows.get(`${series} ${label}`) ?? new Map<number, StoredWindow>()
+    return new Map([...rows].filter(([, { isDeleted }]) => !isDeleted))
   }
 
   spansOf(spec: WindowSpec): SpansOf {
@@ -72,19 +79,21 @@ export class SimWindows {
     return spans
   }
 
-  #store(row: BlockRow): void {
+  #store(row: BlockRow, epoch: number): void {
     const series = seriesOf(row)
     const text = String(row('text'))
-    const reading = { series: 0, ts: Number(row('ts')), value: text === '' ? Number(row('value')) : text }
+    const reading = { series: epoch, ts: Number(row('ts')), value: text === '' ? Number(row('value')) : text }
     const known = this.#samples.get(series)
     if (known === undefined) this.#samples.set(series, [reading])
     else known.push(reading)
   }
 
   #put(stored: StoredWindow): void {
-    const key = `${stored.series} ${stored.label} ${stored.row.startMs}`
-    const known = this.rows.get(key)
-    if (known === undefined || known.version <= stored.version) this.rows.set(key, stored)
+    const key = `${stored.series} ${stored.label}`
+    const rows = this.#rows.get(key) ?? new Map<number, StoredWindow>()
+    this.#rows.set(key, rows)
+    const known = rows.get(stored.row.startMs)
+    if (known === undefined || known.version <= stored.version) rows.set(stored.row.startMs, stored)
   }
 
   #amend(row: BlockRow): void {
@@ -97,9 +106,7 @@ export class SimWindows {
       throw new SimulationError(`an amendment of ${label} has the numbers of another`)
     const [fromMs, toMs] = [Number(row('from_ts')), Number(row('to_ts'))]
     const { rows, isReplaced } = amend(spec, this.samplesOf(series), this.spansOf(spec), fromMs, toMs)
-    const isThere = (known: StoredWindow) =>
-      known.series === series && known.label === label && !known.isDeleted
-    const known = [...this.rows.values()].filter(isThere)
+    const known = [...this.newest(series, label).values()]
     const standing = new Set<number>() // counts that end beyond the range keep their place
     if (spec.kind === 'count') for (const { row } of known) if (row.endMs > toMs) standing.add(row.startMs)
     for (const stored of known) {

@@ -5,13 +5,14 @@
  */
 import { ManualClock } from '../../base/clock.ts'
 import { Prng } from '../../base/prng.ts'
+import type { MillraceConfig } from '../config.ts'
 import { Books, READINGS_MAX } from './books.ts'
 import { type Death, drawSettings, type RunSettings } from './run-settings.ts'
 import { SimClient } from './sim-client.ts'
 import type { SimDevice } from './sim-device.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimEngine } from './sim-engine.ts'
-import { configOf, operatorsOf } from './sim-pipelines.ts'
+import { changePipelines, configOf, operatorsOf, type SimPipelines } from './sim-pipelines.ts'
 import { SimSession } from './sim-session.ts'
 import { SimStore } from './sim-store.ts'
 import { DiskError, SimulationError } from './simulation-error.ts'
@@ -74,6 +75,13 @@ class Run {
   #devices: SimDevice[]
   #turns: Turns
   #life = 0
+  #pipelines: SimPipelines
+  /** All that there were, one after another. */
+  #configs: MillraceConfig[]
+  /** Nothing waits in the journals, and no window is open. */
+  #isDrained = false
+  /** No change of the config found a disk without room for a snapshot. */
+  #isStateKept = true
 
   constructor(seed: number) {
     const prng = new Prng(seed)
@@ -82,6 +90,8 @@ class Run {
     this.#settings = settings
     this.trace = new Trace(this.#clock)
     const { pipelines } = settings
+    this.#pipelines = pipelines
+    this.#configs = [configOf(pipelines)]
     const steps = pipelines.streams.map((stream) => stream.steps)
     this.books = new Books(prng, settings.isClockUnsteady, steps)
     this.#store = new SimStore(this.trace)
@@ -98,14 +108,15 @@ class Run {
       ...settings.sessions.map((session) => new SimSession(session, this.books, prng)),
     ]
     const [clock, disks, store, trace] = [this.#clock, this.#disks, this.#store, this.trace]
-    this.#world = { settings, prng, clock, disks, store, trace, config: configOf(pipelines) }
+    this.#world = { settings, prng, clock, disks, store, trace, config: this.#configs[0] }
     this.#turns = new Turns(this.#world, this.#devices)
   }
 
   async go(): Promise<void> {
     for (let life = 0; life < this.#settings.lives; life++) await this.#live()
     this.#turns.endFaults()
-    const engine = this.#start()
+    const engine = await this.#start()
+    this.#turns.endFaults() // a change of the config may have met some
     await this.#until(
       engine,
       () => this.#devices.every(({ isIdle }) => isIdle),
@@ -118,8 +129,11 @@ class Run {
   }
 
   #judge(): Record<string, number> {
-    const { config } = this.#world
-    return judge(this.books, this.#store, (stream, metric) => operatorsOf(config, stream, metric))
+    return judge(this.books, this.#store, {
+      epochCount: this.#configs.length,
+      isStateKept: this.#isStateKept,
+      of: (epoch, stream, metric) => operatorsOf(this.#configs[epoch], stream, metric),
+    })
   }
 
   /** From a start to a death. */
@@ -127,7 +141,7 @@ class Run {
     const prng = this.#prng
     const { deaths, turnsMax, isClockUnsteady } = this.#settings
     let death = deaths[prng.between(0, deaths.length - 1)]
-    const engine = this.#start()
+    const engine = await this.#start()
     try {
       const turns = prng.between(10, turnsMax)
       for (let turn = 0; turn < turns; turn++) await this.#turns.take(engine, true)
@@ -149,7 +163,9 @@ class Run {
       await this.#turns.take(engine, false)
       if (engine.areGatewaysDrained) engine.drainShards()
       if (engine.isDrained) {
+        if (!(await this.#settled(engine.finish()))) this.#isStateKept = false
         await this.#close(engine)
+        this.#isDrained = true
         return
       }
     }
@@ -166,8 +182,53 @@ class Run {
     for (const device of this.#devices) device.forgetEngine()
   }
 
-  /** A start may fail while the disk does; the supervisor tries again. */
-  #start(): SimEngine {
+  /** A start may be under another config. It may fail while the disk does; the supervisor tries again. */
+  async #start(): Promise<SimEngine> {
+    if (this.#life > 0 && this.#prng.unit() < this.#settings.changeShare) await this.#change()
+    this.#isDrained = false
+    return this.#open()
+  }
+
+  /** Brings what was taken to the store under the config as it was, if that succeeds before something happens; then changes it. */
+  async #change(): Promise<void> {
+    if (!this.#isDrained) {
+      const engine = this.#open()
+      let isDrained = false
+      try {
+        isDrained = await this.#drainRows(engine)
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error
+      }
+      if (isDrained) await this.#close(engine)
+      this.#die('kill')
+      if (!isDrained) return
+    }
+    this.trace.note('+++ another config')
+    this.trace.tally(this.#isDrained ? 'config changed' : 'config changed in mid-window')
+    this.#pipelines = changePipelines(this.#pipelines, this.#prng, this.#settings.areOperatorsOrdered)
+    this.#configs.push(configOf(this.#pipelines))
+    this.#world.config = this.#configs[this.#configs.length - 1]
+    this.#store.epoch++
+  }
+
+  /** Whether all is stored, with the open windows in snapshots, or when there is no room for those, closed. */
+  async #drainRows(engine: SimEngine): Promise<boolean> {
+    let areWindowsKept = true
+    engine.drainShards(false)
+    const turns = this.#prng.between(0, 600)
+    for (let turn = 0; turn < turns; turn++) {
+      await this.#turns.take(engine, false, false)
+      if (!engine.isDrained) continue
+      if (!areWindowsKept || (await this.#settled(engine.finish()))) return true
+      areWindowsKept = false
+      this.#isStateKept = false
+      engine.drainShards()
+    }
+    return false
+  }
+
+  /** Throws what the disk throws. */
+  #open(): SimEngine {
     for (let start = 1; ; start++) {
       this.#life++
       this.trace.note('--- life', this.#life)
@@ -209,24 +270,29 @@ class Run {
   }
 
   async #close(engine: SimEngine): Promise<void> {
-    let isClosed = false
-    const closing = engine.close().finally(() => {
-      isClosed = true
+    await this.#settled(engine.close())
+    this.trace.note('closed')
+  }
+
+  /** What comes of work that waits for disks alone. */
+  async #settled<T>(work: Promise<T>): Promise<T> {
+    let isSettled = false
+    const ending = work.finally(() => {
+      isSettled = true
     })
-    closing.catch(() => {}) // told below
-    while (!isClosed) {
+    ending.catch(() => {}) // told below
+    while (!isSettled) {
       for (const disk of this.#disks) disk.settle()
       await microtasks()
     }
-    await closing
-    this.trace.note('closed')
+    return ending
   }
 
   /** Nothing is left to do for a start after a drain, but to replay when the disk was full. */
   async #checkRestart(): Promise<void> {
     const blockCount = this.#store.blocks.size
     this.#die('kill')
-    const engine = this.#start()
+    const engine = this.#open()
     const { backlogSizeBytes } = engine
     const hasRoom = this.#settings.diskSizeBytesMax === Number.POSITIVE_INFINITY // for a last snapshot
     if (hasRoom && backlogSizeBytes > 0)

@@ -14,7 +14,7 @@ export class Turns {
   }
 
   /** Somebody does something, or something happens to somebody. */
-  async take(engine: SimEngine, mayPublish: boolean): Promise<void> {
+  async take(engine: SimEngine, mayPublish: boolean, isServing = true): Promise<void> {
     const prng = this.#world.prng
     const { pace, faultShare } = this.#world.settings
     if (prng.unit() < 0.2) this.#passTime()
@@ -23,7 +23,8 @@ export class Turns {
       return
     }
     const dice = prng.unit()
-    const actor = pace.find(({ end }) => dice < end)?.actor ?? 'store'
+    let actor = pace.find(({ end }) => dice < end)?.actor ?? 'store'
+    if (!isServing && (actor === 'device' || actor === 'network' || actor === 'gateway')) actor = 'shard'
     if (actor === 'device') this.#any(this.#devices)?.act(engine, mayPublish)
     else if (actor === 'network') this.#carry(engine)
     else if (actor === 'gateway') this.#any(engine.gateways.filter(({ isRunnable }) => isRunnable))?.run()

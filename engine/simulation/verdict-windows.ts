@@ -3,17 +3,33 @@
  * their rows, and the newest versions in `windows`.
  */
 import { DistinctCounts } from '../../operators/distinct-count.ts'
-import { type OracleRow, windowsOf } from '../../operators/ordered-oracle.ts'
+import { type OracleRow, sortReadings, windowsOf } from '../../operators/ordered-oracle.ts'
 import { WindowCell } from '../../operators/ordered-rows.ts'
-import { rollupAggregates, type WindowSpec, windowAggregates } from '../../operators/window-spec.ts'
+import {
+  type Aggregate,
+  isAlignedKind,
+  rollupAggregates,
+  type WindowSpec,
+  windowAggregates,
+} from '../../operators/window-spec.ts'
 import type { NativeValue } from './native-reader.ts'
 import type { SimWindows } from './sim-windows.ts'
 import { SimulationError } from './simulation-error.ts'
 
 export type Row = Record<string, NativeValue | null>
 
-/** The operators that see readings of a stream's metric. */
-export type OperatorsOf = (stream: string, metric: string) => { label: string; spec: WindowSpec }[]
+export interface KnownOperator {
+  label: string
+  spec: WindowSpec
+}
+
+/** Which operators see readings of a stream's metric, by epoch: configs of a run, one after another. */
+export interface Operators {
+  epochCount: number
+  /** Else an operator may also have seen readings of an epoch before its first one, when they were replayed. */
+  isStateKept: boolean
+  of(epoch: number, stream: string, metric: string): KnownOperator[]
+}
 
 /** What a window of a series has come to. */
 interface Pane {
@@ -36,34 +52,47 @@ export function judgeRollups(
   samples: readonly Row[],
   rollups: readonly Row[],
   windows: SimWindows,
-  operatorsOf: OperatorsOf,
+  operators: Operators,
 ): void {
   const expected = new Map<string, Pane>()
-  const values = new Map<string, { spec: WindowSpec; values: number[] }>()
-  for (const { stream, device, metric, ts, value } of samples) {
+  const values = new Map<string, AskedValue[]>()
+  for (const { stream, device, metric, ts, value, epoch } of samples) {
     if (!Number.isFinite(value)) continue
-    for (const { label, spec } of operatorsOf(String(stream), String(metric))) {
-      if (rollupAggregates(spec).length === 0) continue
+    for (const { label, spec } of operators.of(Number(epoch), String(stream), String(metric))) {
+      const aggregates = rollupAggregates(spec)
+      if (aggregates.length === 0) continue
       for (const { startMs } of windows.spansOf(spec)(Number(ts))) {
         const key = `${stream} ${device} ${metric} ${label} ${startMs}`
         merge(expected, key, paneOf(Number(ts), Number(value)))
         const known = values.get(key)
-        if (known === undefined) values.set(key, { spec, values: [Number(value)] })
-        else known.values.push(Number(value))
+        if (known === undefined) values.set(key, [{ value: Number(value), aggregates }])
+        else known.push({ value: Number(value), aggregates })
       }
     }
   }
-  for (const [key, { spec, values: all }] of values) addExtras(expected.get(key) as Pane, spec, all)
+  for (const [key, all] of values) addExtras(expected.get(key) as Pane, all)
   const found = new Map<string, Pane>()
   for (const row of rollups) {
     const { stream, device, metric, window, start } = row
     merge(found, `${stream} ${device} ${metric} ${window} ${start}`, paneOfRow(row))
   }
   for (const key of new Set([...expected.keys(), ...found.keys()])) {
+    const [stream, , metric, ...rest] = key.split(' ')
+    const label = rest.slice(0, -1).join(' ')
+    if (!operators.isStateKept && !isAlwaysThere(label, operators, stream, metric)) continue
     const [one, other] = [expected.get(key), found.get(key)]
     if (one === undefined || other === undefined || !areSame(one, other))
       fail(`window ${key} should be ${tell(one)} and is ${tell(other)}`)
   }
+}
+
+/** In every epoch, as it is in the last one. */
+function isAlwaysThere(label: string, operators: Operators, stream: string, metric: string): boolean {
+  const found = Array.from({ length: operators.epochCount }, (_, epoch) =>
+    operators.of(epoch, stream, metric).find((operator) => operator.label === label),
+  )
+  const asked = new Set(found.map((operator) => operator?.spec.aggregates.join()))
+  return asked.size === 1 && !asked.has(undefined)
 }
 
 function paneOf(tsMs: number, value: number): Pane {
@@ -91,25 +120,35 @@ function paneOfRow(row: Row): Pane {
   }
 }
 
+/** A value, and what was asked of it when it came. */
+interface AskedValue {
+  value: number
+  aggregates: readonly Aggregate[]
+}
+
 /** Of all values of a window at once. */
-function addExtras(pane: Pane, spec: WindowSpec, values: readonly number[]): void {
-  const asked = rollupAggregates(spec)
-  if (asked.includes('variance')) {
-    const mean = pane.sum / pane.count
-    const m2 = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)
-    pane.moments = [pane.count, mean, m2]
+function addExtras(pane: Pane, all: readonly AskedValue[]): void {
+  const askedFor = (aggregate: Aggregate) =>
+    all.filter(({ aggregates }) => aggregates.includes(aggregate)).map(({ value }) => value)
+  const varying = askedFor('variance')
+  if (varying.length > 0) {
+    const mean = varying.reduce((sum, value) => sum + value, 0) / varying.length
+    const m2 = varying.reduce((sum, value) => sum + (value - mean) ** 2, 0)
+    pane.moments = [varying.length, mean, m2]
   }
-  if (asked.includes('distinct')) {
-    const counts = new DistinctCounts()
-    const slot = counts.take()
-    for (const value of values) counts.add(slot, value)
-    counts.appendRow(slot)
-    const { keys, values: registers, entryCount } = counts.rows
-    for (let entry = 0; entry < entryCount; entry++) pane.registers.set(keys[entry], registers[entry])
-  }
-  if (asked.includes('quantiles')) {
-    for (const value of values) pane.bins.set(binOf(value), (pane.bins.get(binOf(value)) ?? 0) + 1)
-  }
+  const distinct = askedFor('distinct')
+  if (distinct.length > 0) pane.registers = registersOf(distinct)
+  for (const value of askedFor('quantiles'))
+    pane.bins.set(binOf(value), (pane.bins.get(binOf(value)) ?? 0) + 1)
+}
+
+function registersOf(values: readonly number[]): Map<number, number> {
+  const counts = new DistinctCounts()
+  const slot = counts.take()
+  for (const value of values) counts.add(slot, value)
+  counts.appendRow(slot)
+  const { keys, values: registers, entryCount } = counts.rows
+  return new Map(Array.from({ length: entryCount }, (_, entry) => [keys[entry], registers[entry]]))
 }
 
 /** The first bits of a positive float: exponent and six bits of mantissa. */
@@ -169,26 +208,61 @@ function reading(tsMs: number, value: number): string {
   return `${String(tsMs).padStart(16, '0')} ${value.toFixed(2).padStart(19, '0')}`
 }
 
-/** The newest versions of windows that do not merge are those of all readings. */
-export function judgeVersions(windows: SimWindows, operatorsOf: OperatorsOf): number {
-  const expected = new Map<string, OracleRow>()
+/**
+ * The newest versions of windows that do not merge are those of all readings: of an operator that was always there all of them,
+ * of one that came later (`since`, an epoch) those that hold a reading which it has seen.
+ */
+export function judgeVersions(windows: SimWindows, operators: Operators): number {
+  let count = 0
   for (const series of windows.series) {
     const [stream, , metric] = series.split(' ')
-    for (const { label, spec } of operatorsOf(stream, metric)) {
+    for (const operator of operators.of(operators.epochCount - 1, stream, metric)) {
+      const { label, spec } = operator
       if (windowAggregates(spec).length === 0) continue
-      const rows = windowsOf(spec, windows.samplesOf(series), windows.spansOf(spec))
-      for (const row of rows) expected.set(`${series} ${label} ${row.startMs}`, row)
+      const { since, isNew } = sinceWhen(operator, operators, stream, metric)
+      const samples = sortReadings(windows.samplesOf(series), windowAggregates(spec))
+      const seen = samples.filter((sample) => sample.series >= since)
+      const expected = new Map(
+        windowsOf(spec, samples, windows.spansOf(spec)).map((row) => [row.startMs, row]),
+      )
+      const found = windows.newest(series, label)
+      count += expected.size
+      for (const [startMs, row] of expected) {
+        const stored = found.get(startMs)
+        const isSeen = since === 0 || seen.some(({ ts }) => holds(spec, row, ts))
+        if (!isSeen && (stored === undefined || !isNew)) continue
+        const wrong = stored === undefined ? 'is missing' : differenceOf(stored.row, row)
+        if (wrong !== null) fail(`window ${series} ${label} ${startMs} ${wrong} (version ${stored?.version})`)
+      }
+      if (since > 0 && !isNew) continue
+      for (const [startMs, { version }] of found)
+        if (!expected.has(startMs)) fail(`window ${series} ${label} ${startMs} is none (version ${version})`)
     }
   }
-  const found = new Map([...windows.rows].filter(([, { isDeleted }]) => !isDeleted))
-  for (const [key, row] of expected) {
-    const stored = found.get(key)
-    const wrong = stored === undefined ? 'is missing' : differenceOf(stored.row, row)
-    if (wrong !== null) fail(`window ${key} ${wrong} (version ${stored?.version})`)
+  return count
+}
+
+/** The epoch from which on it was there as it is now; new, when there was none of its label before. */
+function sinceWhen(
+  { label, spec }: KnownOperator,
+  operators: Operators,
+  stream: string,
+  metric: string,
+): { since: number; isNew: boolean } {
+  const sameIn = (epoch: number) => operators.of(epoch, stream, metric).find((other) => other.label === label)
+  const asked = windowAggregates(spec).join()
+  let since = operators.epochCount - 1
+  for (; since > 0; since--) {
+    const before = sameIn(since - 1)
+    if (before === undefined || windowAggregates(before.spec).join() !== asked) break
   }
-  for (const [key, { version }] of found)
-    if (!expected.has(key)) fail(`window ${key} is none (version ${version})`)
-  return expected.size
+  const earlier = Array.from({ length: since }, (_, epoch) => sameIn(epoch))
+  return { since, isNew: earlier.every((other) => other === undefined) }
+}
+
+function holds(spec: WindowSpec, { startMs, endMs }: OracleRow, ts: number): boolean {
+  if (spec.kind === 'sliding') return ts > startMs && ts <= endMs
+  return ts >= startMs && (isAlignedKind(spec) ? ts < endMs : ts <= endMs)
 }
 
 function differenceOf(row: OracleRow, wanted: OracleRow): string | null {

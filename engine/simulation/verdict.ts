@@ -6,7 +6,7 @@ import { type Books, type Message, READINGS_MAX, type Reading } from './books.ts
 import type { NativeColumns } from './native-reader.ts'
 import type { SimStore } from './sim-store.ts'
 import { SimulationError } from './simulation-error.ts'
-import { judgeRollups, judgeVersions, type OperatorsOf, type Row } from './verdict-windows.ts'
+import { judgeRollups, judgeVersions, type Operators, type Row } from './verdict-windows.ts'
 import { AHEAD_GUARD_MS } from './world.ts'
 
 /** Of one message: the places of its readings that were found, and which of them were quarantined. */
@@ -18,15 +18,15 @@ interface Found {
 }
 
 /** Throws SimulationError for the first thing that is wrong. Returns how many rows of each kind there are. */
-export function judge(books: Books, store: SimStore, operatorsOf: OperatorsOf): Record<string, number> {
+export function judge(books: Books, store: SimStore, operators: Operators): Record<string, number> {
   const tables = readTables(store)
   const { letters, refused } = sortLetters(tables.dead_letters)
   const refusedSamples = refused.filter(({ table }) => table === 'samples')
   const samples = [...tables.samples, ...refusedSamples]
   const found = judgeMessages(books, samples, letters)
   const rollups = [...tables.rollups, ...refused.filter(({ table }) => table === 'rollups')]
-  judgeRollups(samples, rollups, store.windows, operatorsOf)
-  const windowCount = judgeVersions(store.windows, operatorsOf)
+  judgeRollups(samples, rollups, store.windows, operators)
+  const windowCount = judgeVersions(store.windows, operators)
   judgeLedger(tables.ledger, tables.samples, [...letters, ...refusedSamples], filteredBy(books, found))
   const duplicates = tables.ledger.reduce((sum, { duplicate }) => sum + Number(duplicate), 0)
   return {
@@ -42,14 +42,15 @@ export function judge(books: Books, store: SimStore, operatorsOf: OperatorsOf): 
 
 function readTables(store: SimStore): Record<string, Row[]> {
   const tables: Record<string, Row[]> = { samples: [], rollups: [], dead_letters: [], ledger: [] }
-  for (const { table, block } of store.blocks.values())
-    tables[table]?.push(...rowsOf(block.rowCount, block.columns))
+  for (const { table, block, epoch } of store.blocks.values())
+    tables[table]?.push(...rowsOf(block.rowCount, block.columns, epoch))
   return tables
 }
 
-function rowsOf(rowCount: number, columns: NativeColumns): Row[] {
-  const names = [...columns.keys()]
-  const values = [...columns.values()]
+/** Each also with the epoch in which it was stored. */
+function rowsOf(rowCount: number, columns: NativeColumns, epoch: number): Row[] {
+  const names = [...columns.keys(), 'epoch']
+  const values = [...columns.values(), new Array<number>(rowCount).fill(epoch)]
   return Array.from({ length: rowCount }, (_, row) =>
     Object.fromEntries(names.map((name, column) => [name, values[column][row]])),
   )
@@ -58,7 +59,7 @@ function rowsOf(rowCount: number, columns: NativeColumns): Row[] {
 /** Messages that could not be decoded, and single rows that the store refused, as the rows they were. */
 function sortLetters(rows: Row[]): { letters: Row[]; refused: Row[] } {
   const isRefused = ({ reason }: Row) => String(reason).startsWith('refused')
-  const refused = rows.filter(isRefused).map(({ payload }) => {
+  const refused = rows.filter(isRefused).map(({ payload, epoch }) => {
     const row: Row = JSON.parse(String(payload))
     const times = ['ts', 'arrival', 'start', 'first', 'last'].filter((name) => name in row)
     for (const name of times) row[name] = Date.parse(String(row[name]))
@@ -66,7 +67,7 @@ function sortLetters(rows: Row[]): { letters: Row[]; refused: Row[] } {
       if (name in row) row[`${name}.value`] = row[`${name}_value`]
     const lists = ['variance', 'distinct', 'distinct.value', 'quantiles', 'quantiles.value']
     for (const name of lists) if (name in row) row[name] = JSON.parse(String(row[name]))
-    return { ...row, value: row.value ?? Number.NaN }
+    return { ...row, epoch, value: row.value ?? Number.NaN }
   })
   return { letters: rows.filter((row) => !isRefused(row)), refused }
 }
