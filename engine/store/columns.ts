@@ -157,6 +157,24 @@ export const AMENDMENTS_COLUMNS = [
   { name: 'arrival', type: DATE_TIME },
 ] as const satisfies readonly ColumnSpec[]
 
+/**
+ * Versions of downsampled readings; the newest of a point stands, unless it is `deleted`. The kept line of a method is what is
+ * not `late`. `deviation`: how far dropped readings since the point before may lie from it; NaN where a line begins, and where
+ * the method promises nothing.
+ */
+export const POINTS_COLUMNS = [
+  { name: 'stream', type: LOW_CARDINALITY_STRING },
+  { name: 'device', type: LOW_CARDINALITY_STRING },
+  { name: 'metric', type: LOW_CARDINALITY_STRING },
+  { name: 'method', type: LOW_CARDINALITY_STRING },
+  { name: 'ts', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'value', type: 'Float64', codec: 'ZSTD' },
+  { name: 'deviation', type: 'Float64', codec: 'ZSTD' },
+  { name: 'late', type: 'UInt8', codec: 'ZSTD' },
+  { name: 'version', type: 'UInt64', codec: 'ZSTD' },
+  { name: 'deleted', type: 'UInt8', codec: 'ZSTD' },
+] as const satisfies readonly ColumnSpec[]
+
 export const TABLE_COLUMNS = {
   samples: SAMPLES_COLUMNS,
   rollups: ROLLUPS_COLUMNS,
@@ -164,13 +182,14 @@ export const TABLE_COLUMNS = {
   ledger: LEDGER_COLUMNS,
   windows: WINDOWS_COLUMNS,
   amendments: AMENDMENTS_COLUMNS,
+  points: POINTS_COLUMNS,
 } as const satisfies Record<string, readonly ColumnSpec[]>
 
 export type TableName = keyof typeof TABLE_COLUMNS
 
 /** The tables that views write when rows come into a table. */
 export const TABLES_WRITTEN_BY_VIEWS: Readonly<Record<string, readonly TableName[]>> = {
-  amendments: ['windows'],
+  amendments: ['windows', 'points'],
 }
 
 /** The names alone, as an INSERT lists them. */

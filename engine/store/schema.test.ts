@@ -102,7 +102,7 @@ test('the tables have the columns that blocks are built for, and remember tokens
       'SELECT create_table_query AS sql FROM system.tables WHERE database = {d:String} AND name = {t:String}',
       { d: 'millrace', t: table },
     )
-    const remembered = table === 'windows' || table === 'amendments' ? 0 : DEDUPLICATION_WINDOW
+    const remembered = ['windows', 'amendments', 'points'].includes(table) ? 0 : DEDUPLICATION_WINDOW
     expect(sql).toContain(`non_replicated_deduplication_window = ${remembered}`)
     expect(sql).toContain('fsync_after_insert = 1')
   }

@@ -16,6 +16,7 @@
  * The last five are NaN where the window was not asked for them; distinct is off by 1.6 % (one deviation) among thousands,
  * and hardly among few, quantiles by at most 1/128.
  */
+import type { PointSpec } from '../../operators/downsample/point-spec.ts'
 import type { WindowSpec } from '../../operators/window-spec.ts'
 import {
   columnDefinitions,
@@ -26,6 +27,7 @@ import {
   ROLLUPS_EXTRA_COLUMNS,
   SAMPLES_COLUMNS,
 } from './columns.ts'
+import { pointsStatements } from './points-schema.ts'
 import { ADD_EXTRA_COLUMNS, FUNCTIONS, ROLLUPS_MERGED } from './rollups-schema.ts'
 import { StoreError } from './target.ts'
 import { windowsStatements } from './windows-schema.ts'
@@ -52,6 +54,8 @@ export interface SchemaOptions {
   syncOnInsert: boolean
   /** Windows that the engine makes: those that do not merge need views, which later starts leave in place. */
   windows?: readonly WindowSpec[]
+  /** Downsamplers, likewise. */
+  downsamplers?: readonly PointSpec[]
 }
 
 /**
@@ -91,6 +95,7 @@ function schemaStatements(options: SchemaOptions): string[] {
     ROLLUPS_MERGED,
     LEDGER_BALANCE,
     ...windowsStatements(options.windows ?? [], tableSettings(options, false)),
+    ...pointsStatements(options.downsamplers ?? [], tableSettings(options, false)),
     `INSERT INTO ${DATABASE}.migrations (version)
       SELECT ${SCHEMA_VERSION} WHERE ${SCHEMA_VERSION} NOT IN (SELECT version FROM ${DATABASE}.migrations)`,
   ]

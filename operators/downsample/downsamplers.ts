@@ -13,8 +13,8 @@ import { type PointOutput, WindowPoints } from './window-points.ts'
 
 const SPAN_MS_MAX = 366 * 86_400_000
 /** Of a window: they must fit into one block of memory when they are shown. */
-export const POINTS_MAX = 10_000
-export const POINTS_PER_HOUR_MAX = 3_600_000
+const POINTS_MAX = 10_000
+const POINTS_PER_HOUR_MAX = 3_600_000
 
 /** `index` names it in points, `amendmentIndex` among all that ask for amendments. */
 export function makeDownsampler(
