@@ -184,6 +184,7 @@ export class Journal {
     const parts = [this.#header.bytes.subarray(0, headerSizeBytes), ...batch.records]
     segment.file.write(parts, fileOffset(segment, segment.endPosition))
     segment.endPosition += sizeBytes
+    if (this.#isHalfUsed(segment)) this.#room.wantSpare()
     this.#unsynced = batch
   }
 
@@ -247,6 +248,11 @@ export class Journal {
   close(): void {
     this.#room.close()
     for (const segment of this.segments) segment.file.close()
+  }
+
+  /** Segments are given up about as often as they are begun: mostly one comes back before that. */
+  #isHalfUsed({ startPosition, endPosition }: Segment): boolean {
+    return (endPosition - startPosition) * 2 >= this.#settings.segmentSizeBytes
   }
 
   /** Whether another append may need more room than the last segment's file has. */
