@@ -53,7 +53,7 @@ export type Actor = (typeof ACTORS)[number]
 export type Pace = { actor: Actor; end: number }[]
 
 /** What snapshots of a run take: two, one that is being written, and the reserve for it. */
-const STATE_SIZE_BYTES_MAX = 80_000
+const STATE_SIZE_BYTES_MAX = 250_000
 
 /** Each run meets some of the faults and not others: some need the absence of others to do harm. */
 export function drawSettings(prng: Prng): RunSettings {
