@@ -33,13 +33,13 @@ const WINDOWS = {
   sliding: `sliding('20s', { aggregates: ${ALL} })`,
 }
 
-function writeConfig(file: string, operators: readonly string[]): void {
+function writeConfig(file: string, operators: readonly string[], latenessMs = 2000): void {
   writeFileSync(
     file,
     `import { calendar, count, defineConfig, hopping, session, sliding, tumbling } from '${CONFIG_URL}'
 export default defineConfig({
   streams: [{ name: 'plant', topic: 'plants/{device}/data', operators: [${operators.join(', ')}] }],
-  windows: { latenessMs: 2000, idleTimeoutMs: 1500 },
+  windows: { latenessMs: ${latenessMs}, idleTimeoutMs: 1500 },
 })
 `,
   )
@@ -93,4 +93,50 @@ test('windows of every kind are those of batch SQL, through kills and any order 
   const { differences, ...counts } = await compareWindows(compared)
   expect(differences, `seed ${seed}`).toEqual([])
   expect(counts.compared).toBeGreaterThan(1000)
+}, 120_000)
+
+test('another config: what did not change stays right, what is new is right from then on', async () => {
+  const seed = Number(process.env.SEED ?? 1)
+  const directory = newDirectory()
+  const config = join(directory, 'config.ts')
+  const { plain, tumbling, hopping, session, count, sliding } = WINDOWS
+  const lasting = [plain, session]
+  const configs = [
+    [...lasting, tumbling],
+    [...lasting, tumbling, hopping, count],
+    [...lasting, hopping, count, sliding, `session('1s', { aggregates: ${ALL} })`],
+  ]
+  const messages = makeFleet(new Prng(seed), 2, 100, Date.now())
+  const part = Math.ceil(messages.length / 3)
+  const parts = [0, 1, 2].map((index) => messages.slice(index * part, (index + 1) * part))
+  const args = [config, '--data', join(directory, 'data'), '--shards', '1']
+  let engine: EngineProcess | null = null
+  cleanups.push(() => engine?.kill())
+  const start = async (operators: readonly string[], latenessMs?: number): Promise<EngineProcess> => {
+    writeConfig(config, operators, latenessMs)
+    engine = await EngineProcess.start(args)
+    return engine
+  }
+
+  const first = await start(configs[0])
+  await publishAll(first.addresses.mqtt, topicOf, parts[0])
+  expect(await first.stop()).toBe(0)
+  const secondMs = Date.now()
+  const second = await start(configs[1])
+  const rest = await publishIntoKill(second, parts[1], () => second.kill())
+  const thirdMs = Date.now()
+  const third = await start(configs[2], 1000)
+  await publishAll(third.addresses.mqtt, topicOf, [...rest, ...parts[2]])
+  expect(await third.stop()).toBe(0)
+  const last = await start(configs[2], 3000)
+  const specs = await specsOf(config)
+  const compare = async (places: readonly number[], sinceArrivalMs?: number) => {
+    const query = last.query.bind(last)
+    const some = places.map((place) => specs[place])
+    const { differences } = await compareWindows({ query, stream: 'plant', specs: some, sinceArrivalMs })
+    expect(differences, `seed ${seed}`).toEqual([])
+  }
+  await compare([0, 1])
+  await compare([2, 3], secondMs)
+  await compare([4, 5], thirdMs)
 }, 120_000)
