@@ -120,11 +120,13 @@ export class SwingingDoor implements OrderedOperator {
     return Number.POSITIVE_INFINITY
   }
 
-  /** Late is only what is before the line's end. */
+  /** Late is only what is before the line's end, in the order (ts, value). */
   late(slot: number, ts: number, x: number): void {
     const { points, slots } = this.#output
-    const endMs = this.#records[slot * STRIDE + END_MS]
-    if (endMs > Number.NEGATIVE_INFINITY && ts >= endMs) this.add(slot, ts, x)
+    const at = slot * STRIDE
+    const endMs = this.#records[at + END_MS]
+    const isAfter = ts > endMs || (ts === endMs && x >= this.#records[at + END])
+    if (endMs > Number.NEGATIVE_INFINITY && isAfter) this.add(slot, ts, x)
     else points.append(slots.seriesOf[slot], this.#index, ts, x, 0, PointKind.late)
   }
 
