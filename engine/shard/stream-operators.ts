@@ -33,7 +33,7 @@ export class StreamOperators {
   #fed = new FedRows()
   /** By stream; without streams, of all. */
   #setsOfStream: OperatorSet[][] = []
-  /** The last of the sets, so many. */
+  /** The first of the sets, so many. */
   #retiredCount = 0
   #newestArrivalMs = Number.NEGATIVE_INFINITY
 
@@ -106,7 +106,7 @@ export class StreamOperators {
   clearRows(): void {
     for (const set of this.sets) set.clearRows()
     if (this.#retiredCount === 0) return
-    this.sets = this.sets.slice(0, -this.#retiredCount)
+    this.sets = this.sets.slice(this.#retiredCount)
     this.#retiredCount = 0
   }
 
@@ -145,7 +145,7 @@ export class StreamOperators {
       set.flush()
       if (set.rowCount > 0) retired.push(set)
     }
-    this.sets = [...sets, ...retired]
+    this.sets = [...retired, ...sets] // of two that recompute one window the later one stands
     this.#retiredCount = retired.length
   }
 
