@@ -52,14 +52,17 @@ export type Actor = (typeof ACTORS)[number]
 /** How often who gets a turn: upper ends of their shares of [0, 1). */
 export type Pace = { actor: Actor; end: number }[]
 
-/** What snapshots of a run take: two, one that is being written, and the reserve for it. */
-const STATE_SIZE_BYTES_MAX = 250_000
+/** What snapshots of a run take: two, one that is being written, and the reserve for it; and those with sketches in the windows. */
+const STATE_SIZE_BYTES_MAX = 80_000
+const SKETCHES_SIZE_BYTES_MAX = 240_000
 
 /** Each run meets some of the faults and not others: some need the absence of others to do harm. */
 export function drawSettings(prng: Prng): RunSettings {
   const isRefusing = prng.unit() < 0.3
   const isDiskSmall = !isRefusing && prng.unit() < 0.4
   const areOperatorsOrdered = !isRefusing && !isDiskSmall
+  const areWindowsPlain = prng.unit() < 0.6
+  const stateSizeBytesMax = areWindowsPlain ? STATE_SIZE_BYTES_MAX : SKETCHES_SIZE_BYTES_MAX
   const gatewayCount = prng.between(1, 2)
   const receiveMaximum = prng.between(4, 80)
   const segmentSizeBytes = 1024 * prng.between(4, 32)
@@ -95,12 +98,12 @@ export function drawSettings(prng: Prng): RunSettings {
     isCacheKept: prng.unit() < 0.5,
     pace: drawPace(prng),
     diskSizeBytesMax: isDiskSmall
-      ? STATE_SIZE_BYTES_MAX + segmentSizeBytes * prng.between(3, 9)
+      ? stateSizeBytesMax + segmentSizeBytes * prng.between(3, 9)
       : Number.POSITIVE_INFINITY,
     // A refused sample is in no window that is recomputed, and a small disk holds no state of such windows.
     areOperatorsOrdered,
-    pipelines: prng.unit() < 0.4 ? DEFAULT_PIPELINES : drawPipelines(prng, areOperatorsOrdered),
-    changeShare: prng.unit() < 0.5 ? 0 : prng.unit() * 0.7,
+    pipelines: areWindowsPlain ? DEFAULT_PIPELINES : drawPipelines(prng, areOperatorsOrdered),
+    changeShare: (areWindowsPlain && isDiskSmall) || prng.unit() < 0.5 ? 0 : prng.unit() * 0.7,
   }
 }
 

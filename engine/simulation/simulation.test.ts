@@ -10,7 +10,8 @@ const MET = [
   ...['kill', 'power-cut', 'stop', 'start failed', 'connection lost'],
   ...['no-room', 'sync-fails', 'DISK_FULL', 'JOURNAL_SYNC', 'SNAPSHOT'],
   ...['away', 'too-many-parts', 'reply-lost', 'late-commit', 'ROW_REFUSED'],
-  ...['reading stored', 'dead letter', 'row refused', 'duplicate'],
+  ...['reading stored', 'dead letter', 'row refused', 'duplicate', 'filtered'],
+  ...['amendment', 'window version', 'config changed in mid-window'],
 ]
 
 test('through deaths, power cuts, faults of disks and store and lost connections, all promises are kept', async () => {
