@@ -8,6 +8,7 @@ import type { JournalDisk } from '../journal/disk.ts'
 import type { JournalOwner } from '../journal/segment-recovery.ts'
 import { Snapshots } from '../journal/snapshots.ts'
 import { Sink, type SinkSettings } from '../sink/sink.ts'
+import { EXCEPTION_CODE } from '../store/errors.ts'
 import { type Drain, type FollowerParts, JournalFollower } from './journal-follower.ts'
 import { type IntakeParts, JournalIntake } from './journal-intake.ts'
 import { ProgressNote } from './progress-note.ts'
@@ -41,7 +42,8 @@ export class Shard {
       onRefused: (batch, part, { exceptionCode, message }) => {
         if (part.rowCount === 1)
           report({ code: 'ROW_REFUSED', message: `a row becomes a dead letter: ${message}` })
-        this.follower.batches.onRefused(batch, part, exceptionCode)
+        // Without an answer there is no code.
+        this.follower.batches.onRefused(batch, part, exceptionCode || EXCEPTION_CODE.TIMEOUT_EXCEEDED)
         wake()
       },
       onTrouble: (error) => report({ code: 'STORE_REFUSES', message: error.message }),

@@ -2,6 +2,9 @@
  * Brings a shard's sealed batches to ClickHouse, in order, one insert at a time, and never gives one up: a failed
  * insert is tried again, with the same token, after a pause that doubles up to its bound, with jitter. Owned by the
  * shard's thread. It holds what the shard gives it, which is bounded there.
+ *
+ * What an amendment has ClickHouse compute may be beyond its bounds every time. Since that may also pass, it is tried a few
+ * times before it counts as refused.
  */
 import type { Clock } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
@@ -11,7 +14,14 @@ import type { BatchPart, SealedBatch } from './sealed-batch.ts'
 const PAUSE_MS_MIN = 100
 const PAUSE_MS_MAX = 10_000
 /** The books and the dead letters have no rows to give up. */
-const SPLIT_TABLES = new Set(['samples', 'rollups'])
+const SPLIT_TABLES = new Set(['samples', 'rollups', 'windows', 'amendments'])
+/** Too much memory, time, rows or bytes. */
+const BOUND_CODES = new Set([158, 159, 241, 307, 396])
+const BOUND_TRIES_MAX = 6
+/** While there is something to cut. */
+const BOUND_TRIES_MAX_OF_MANY = 2
+/** A request that got no answer took long. */
+const TRIES_OF_TIMEOUT = 3
 
 export interface SinkSettings {
   target: Pick<StoreTarget, 'insert'>
@@ -40,6 +50,8 @@ export class Sink {
   #events: SinkEvents
   #queue: SealedBatch[] = []
   #partIndex = 0
+  /** How often the part was beyond a bound of ClickHouse's. */
+  #boundTries = 0
   #isInserting = false
   #isHeld = false
   #pauseMs = 0
@@ -94,6 +106,7 @@ export class Sink {
       this.#events.onRecovered()
     }
     this.#partIndex++
+    this.#boundTries = 0
     if (this.#partIndex === batch.parts.length) {
       this.#partIndex = 0
       this.#queue.shift()
@@ -104,8 +117,9 @@ export class Sink {
 
   #onFailed(batch: SealedBatch, part: BatchPart, error: Error): void {
     this.#isInserting = false
-    if (error instanceof StoreError && error.code === 'ROW_REFUSED' && SPLIT_TABLES.has(part.table)) {
+    if (error instanceof StoreError && SPLIT_TABLES.has(part.table) && this.#isRefusal(part, error)) {
       this.#isHeld = true
+      this.#boundTries = 0
       this.#events.onRefused(batch, part, error)
       return
     }
@@ -115,5 +129,13 @@ export class Sink {
     this.#pauseMs = Math.min(PAUSE_MS_MAX, Math.max(PAUSE_MS_MIN, this.#pauseMs * 2))
     this.#retryAtMs = this.#settings.clock.nowMs() + this.#pauseMs * (0.5 + this.#settings.prng.unit() / 2)
     this.#events.wake()
+  }
+
+  #isRefusal(part: BatchPart, { code, exceptionCode }: StoreError): boolean {
+    if (part.table !== 'amendments') return code === 'ROW_REFUSED'
+    if (code === 'TIMEOUT') this.#boundTries += TRIES_OF_TIMEOUT
+    else if (BOUND_CODES.has(exceptionCode)) this.#boundTries++
+    const triesMax = part.rowCount > 1 ? BOUND_TRIES_MAX_OF_MANY : BOUND_TRIES_MAX
+    return code === 'ROW_REFUSED' || this.#boundTries >= triesMax
   }
 }
