@@ -61,7 +61,7 @@ export interface WindowStats {
 }
 
 /** To be raised when the saved layout changes, or a constant or rule that decides which rows come next. */
-const STATE_VERSION = 2
+const STATE_VERSION = 3
 const PANES_MAX = 4_000_000
 /** Nearly 3 GB of records for each width that is no multiple of a narrower one. */
 const PANES_MAX_MAX = 32_000_000

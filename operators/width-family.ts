@@ -373,9 +373,8 @@ export class WidthFamily {
       pane = pool.next(pane)
     }
     for (let i = 0; i < this.#hoppings.length; i++) {
-      const hopping = this.#hoppings[i]
-      hopping.advance(one, reachedMs - latenessMs)
-      limitMs = Math.min(limitMs, hopping.nextEndMs(one) + latenessMs)
+      const nextEndMs = this.#hoppings[i].advance(one, reachedMs - latenessMs)
+      limitMs = Math.min(limitMs, nextEndMs + latenessMs)
     }
     this.#current.setLimitMs(one, limitMs)
   }

@@ -213,7 +213,7 @@ describe('refused:', () => {
   ])('a state of other settings, %j', (other) => {
     const others = new TumblingWindows({ ...SETTINGS, ...other })
     expect(() => others.load(new StateReader(image))).toThrow(WindowSettingsError)
-    expect(() => others.load(new StateReader(image))).toThrow('state of windows with settings 2,10000,')
+    expect(() => others.load(new StateReader(image))).toThrow('state of windows with settings 3,10000,')
   })
 
   test('windows with rows to be taken, or with series', () => {
