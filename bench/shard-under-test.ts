@@ -132,6 +132,7 @@ export class ShardUnderTest {
       snapshotIntervalBytes: SEGMENT_SIZE_BYTES,
       sink: { target, prng: new Prng(1), clock: this.clock },
       clock: this.clock,
+      alert: () => {},
       wake: () => this.#wake(),
       report: ({ code, message, isOver }) => {
         if (isOver !== true) throw new Error(`${code}: ${message}`)

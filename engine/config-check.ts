@@ -29,6 +29,7 @@ export const RANGES: Readonly<Record<string, readonly [min: number, max: number]
   'limits.connectionsMax': [1, 1_000_000],
   'limits.ringSizeBytes': [1 << 16, 1 << 30],
   'limits.metricsPerDeviceMax': [1, 65_536],
+  'limits.detectedSeriesMax': [1, 1_000_000],
 }
 
 /** What the user gave, over the defaults. Throws ConfigError. */

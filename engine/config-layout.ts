@@ -9,6 +9,7 @@ import type {
   MillraceConfig,
   Selection,
   Step,
+  StreamDetector,
   StreamOperator,
   StreamPipeline,
   WindowConfig,
@@ -29,6 +30,8 @@ export interface StreamLayout {
   steps: StepLayout[]
   branches: { selection: Selection; filter: string | null }[]
   operators: Omit<StreamOperator, 'retentionMs'>[]
+  /** Left out when there are none, as in layouts of before there were any. */
+  detectors?: StreamDetector[]
 }
 
 /** Retention and units are not in it: they change nothing that is journalled. */
@@ -36,6 +39,8 @@ export interface ConfigLayout {
   streams: StreamLayout[]
   windows: WindowConfig
   metricsPerDeviceMax: number
+  /** Left out in layouts of before there were detectors. */
+  detectedSeriesMax?: number
 }
 
 /** A function's source as it stands in the file; what it closes over is not in it. */
@@ -45,7 +50,7 @@ export function fingerprint(fn: (...args: never[]) => unknown): string {
 
 export function layoutOf(config: MillraceConfig): ConfigLayout {
   const streams = config.streams.map(({ name, topic }, index): StreamLayout => {
-    const { codec, selection, isRaw, steps, branches, operators } = config.pipelines[index]
+    const { codec, selection, isRaw, steps, branches, operators, detectors } = config.pipelines[index]
     return {
       name,
       topic,
@@ -58,9 +63,11 @@ export function layoutOf(config: MillraceConfig): ConfigLayout {
         filter: branch.filter === null ? null : fingerprint(branch.filter),
       })),
       operators: operators.map(({ label, spec, branches }) => ({ label, spec, branches })),
+      ...(detectors.length === 0 ? {} : { detectors }),
     }
   })
-  return { streams, windows: config.windows, metricsPerDeviceMax: config.limits.metricsPerDeviceMax }
+  const { metricsPerDeviceMax, detectedSeriesMax } = config.limits
+  return { streams, windows: config.windows, metricsPerDeviceMax, detectedSeriesMax }
 }
 
 function stepLayout(step: Step): StepLayout {
@@ -98,6 +105,7 @@ export function pipelinesOf(
         filter: filter === null ? null : find(`branches[${at}].filter`, filter),
       })),
       operators: stream.operators.map((operator) => ({ ...operator, retentionMs: null })),
+      detectors: stream.detectors ?? [],
     }
   })
   return { pipelines, missing }

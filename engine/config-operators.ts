@@ -11,7 +11,8 @@ import {
   windowAggregates,
   windowLabel,
 } from '../operators/window-spec.ts'
-import type { StreamOperator } from './config.ts'
+import type { StreamDetector, StreamOperator } from './config.ts'
+import { addDetector } from './config-detectors.ts'
 import {
   ConfigError,
   checkDuration,
@@ -37,11 +38,12 @@ export const RETENTION_MS_MIN = 3_600_000
 export const RETENTION_MS_MAX = 100 * 365 * DAY_MS
 
 const AGGREGATES: readonly Aggregate[] = [...MERGEABLE_AGGREGATES, ...ORDERED_AGGREGATES]
-const CONSTRUCTORS = 'tumbling, hopping, calendar, session, count, sliding or tiers'
+const CONSTRUCTORS = 'tumbling, hopping, calendar, session, count, sliding, tiers or detect'
 
 /** What operators ask of the stream that they are in. */
 export interface OperatorsFound {
   operators: StreamOperator[]
+  detectors: StreamDetector[]
   /** Of `raw for ...` in tiers; null when there is none. */
   raw: { path: string; duration: string } | null
 }
@@ -52,6 +54,7 @@ export function checkOperators(path: string, given: unknown, branch: number, fou
     const at = `${path}[${index}]`
     const { kind } = checkOperator(at, operator)
     if (kind === 'tiers') addTiers(at, operator as Fields, branch, found)
+    else if (kind === 'detect') addDetector(at, operator as Fields, branch, found.detectors)
     else addOperator(at, operator, branch, found, checkWindow(at, kind, operator as Fields))
   })
   if (found.operators.length > OPERATOR_COUNT_MAX)
@@ -76,6 +79,7 @@ const FIELDS: Record<string, readonly string[]> = {
   count: ['size', 'options'],
   sliding: ['width', 'options'],
   tiers: ['tiers'],
+  detect: ['detector', 'options'],
 }
 
 function checkOperator(path: string, given: unknown): { kind: string } {

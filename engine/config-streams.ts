@@ -24,6 +24,7 @@ import {
   checkDuration,
   checkFunction,
   checkList,
+  checkMetric,
   checkObject,
   checkOneOf,
   checkRecord,
@@ -36,7 +37,6 @@ const STEP_COUNT_MAX = 64
 const BRANCH_COUNT_MAX = 31
 const PATTERN_COUNT_MAX = 1000
 const UNIT_COUNT_MAX = 1000
-const METRIC_SIZE_BYTES_MAX = 256
 
 const STREAM_KEYS = ['name', 'topic', 'codec', 'metrics', 'raw', 'steps', 'operators', 'branches']
 
@@ -71,7 +71,7 @@ function checkTopic(path: string, given: unknown): string {
 function checkPipeline(path: string, fields: Fields, widths: readonly string[]): StreamPipeline {
   const metrics = checkObject(`${path}.metrics`, fields.metrics ?? {}, ['include', 'exclude', 'units'])
   const { codec } = fields
-  const found: OperatorsFound = { operators: [], raw: null }
+  const found: OperatorsFound = { operators: [], detectors: [], raw: null }
   const branches = checkBranches(path, fields, widths, found)
   const { isRaw, rawRetentionMs } = checkRaw(`${path}.raw`, fields.raw, found)
   return {
@@ -86,6 +86,7 @@ function checkPipeline(path: string, fields: Fields, widths: readonly string[]):
     ),
     branches,
     operators: found.operators,
+    detectors: found.detectors,
   }
 }
 
@@ -100,14 +101,6 @@ function checkPatterns(path: string, given: unknown, countMin: number): string[]
   return checkList(path, given, countMin, PATTERN_COUNT_MAX).map((pattern, index) =>
     checkMetric(`${path}[${index}]`, pattern, true),
   )
-}
-
-function checkMetric(path: string, given: unknown, isPattern: boolean): string {
-  const isName = typeof given === 'string' && given !== '' && !given.includes('\0') && given.isWellFormed()
-  const isShort = isName && Buffer.byteLength(given) <= METRIC_SIZE_BYTES_MAX
-  if (isShort && (isPattern || !given.includes('*'))) return given
-  const wildcard = isPattern ? '; * stands for any characters' : ' and no *'
-  throw new ConfigError(path, given, `a metric's name of 1 to ${METRIC_SIZE_BYTES_MAX} bytes${wildcard}`)
 }
 
 function checkUnits(path: string, given: unknown): Record<string, string> {

@@ -11,6 +11,8 @@ export class ConfigError extends Error {
   }
 }
 
+const METRIC_SIZE_BYTES_MAX = 256
+
 const UNITS_MS: Record<string, number> = {
   ms: 1,
   s: 1000,
@@ -61,6 +63,15 @@ export function checkList(path: string, given: unknown, countMin: number, countM
   if (isList && given.length >= countMin && given.length <= countMax) return given
   if (isList && given.length > countMax) throw new ConfigError(path, given, `a list of at most ${countMax}`)
   throw new ConfigError(path, given, countMin === 0 ? 'a list' : 'a list with at least one entry')
+}
+
+/** The name of a metric, or a pattern of names. */
+export function checkMetric(path: string, given: unknown, isPattern: boolean): string {
+  const isName = typeof given === 'string' && given !== '' && !given.includes('\0') && given.isWellFormed()
+  const isShort = isName && Buffer.byteLength(given) <= METRIC_SIZE_BYTES_MAX
+  if (isShort && (isPattern || !given.includes('*'))) return given
+  const wildcard = isPattern ? '; * stands for any characters' : ' and no *'
+  throw new ConfigError(path, given, `a metric's name of 1 to ${METRIC_SIZE_BYTES_MAX} bytes${wildcard}`)
 }
 
 /** A plain object that has no other keys than those known. */

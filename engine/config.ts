@@ -3,6 +3,7 @@
  * default-exports `defineConfig({...})`; what it leaves out is the default here. The functions below only note what was
  * asked for: it is checked once, at start, by config-check.ts, which knows the path of a faulty key.
  */
+import type { DetectorKind, DetectorSpec } from '../operators/detect/detector-spec.ts'
 import type { Aggregate, CalendarUnit, WindowSpec } from '../operators/window-spec.ts'
 
 /** A number and a unit: `500ms`, `10s`, `1m`, `2h`, `7d`, `4w`, `2y` (years of 365 days). */
@@ -91,6 +92,7 @@ export type Operator =
   | { kind: 'count'; size: number; options: OperatorOptions }
   | { kind: 'sliding'; width: Duration; options: OperatorOptions }
   | { kind: 'tiers'; tiers: Tier[] }
+  | { kind: 'detect'; detector: DetectorName; options: DetectorOptions }
 
 /** Windows of one width, one after another from the epoch on. */
 export function tumbling(width: Duration, options: AlignedOptions = {}): Operator {
@@ -130,6 +132,54 @@ export type Tier = Duration | `${Duration} for ${Duration}` | `raw for ${Duratio
  */
 export function tiers(...tiers: Tier[]): Operator {
   return { kind: 'tiers', tiers }
+}
+
+export type DetectorName = DetectorKind['kind']
+
+export interface DetectorOptions {
+  /** Goes into the column `detector`; the detector's own name when left out. */
+  name?: string
+  /** All of the branch's when left out; `*` stands for any characters. For 'multivariate' the names of 2 to 16 metrics. */
+  metrics?: string[]
+  /** An episode ends when nothing of note came for this long; not for 'missing', which the next reading ends. */
+  quiet?: Duration
+  /** No new episode of a series for this long after one, unless it is more severe. */
+  coolDown?: Duration
+}
+
+export interface LimitsOptions extends DetectorOptions {
+  low?: number
+  high?: number
+  /** How far back inside the limits a value must be to be well again; 0 when left out. */
+  hysteresis?: number
+}
+
+export interface MissingOptions extends DetectorOptions {
+  /** A reading is overdue after this many usual intervals of its series; 2.5 when left out. */
+  intervals?: number
+  /** Nothing is overdue earlier than this. */
+  silence?: Duration
+}
+
+export interface MultivariateOptions extends DetectorOptions {
+  metrics: string[]
+  /** Normal deviations at which readings are beyond their limit; 6 when left out. */
+  limit?: number
+}
+
+/**
+ * Tells what is unusual, as episodes in the table `anomalies`: `detect('adaptive')` needs no settings; `detect('limits', { low: 0,
+ * high: 80, hysteresis: 1 })`; `detect('missing')` for series that fall silent; `detect('multivariate', { metrics: [...] })`.
+ */
+export function detect(
+  detector: 'adaptive' | 'hampel' | 'ewma' | 'page-hinkley' | 'seasonal' | 'rate' | 'flatline',
+  options?: DetectorOptions,
+): Operator
+export function detect(detector: 'limits', options: LimitsOptions): Operator
+export function detect(detector: 'missing', options?: MissingOptions): Operator
+export function detect(detector: 'multivariate', options: MultivariateOptions): Operator
+export function detect(detector: DetectorName, options: DetectorOptions = {}): Operator {
+  return { kind: 'detect', detector, options }
 }
 
 /** Names of metrics; `*` stands for any characters. */
@@ -210,6 +260,8 @@ export interface LimitsConfig {
   ringSizeBytes: number
   /** Metrics of one device; messages with more go to `dead_letters`. */
   metricsPerDeviceMax: number
+  /** Series that one detector learns, per shard; others are not judged, and counted. */
+  detectedSeriesMax: number
 }
 
 export interface MillraceOptions {
@@ -245,6 +297,14 @@ export interface StreamOperator {
   retentionMs: number | null
 }
 
+/** One detector over a stream; branches that ask for the same one share it. */
+export interface StreamDetector {
+  label: string
+  spec: DetectorSpec
+  /** Which of the stream's branches feed it. */
+  branches: number[]
+}
+
 /** What becomes of a stream's readings, checked. */
 export interface StreamPipeline {
   codec: Codec
@@ -255,6 +315,7 @@ export interface StreamPipeline {
   steps: Step[]
   branches: Branch[]
   operators: StreamOperator[]
+  detectors: StreamDetector[]
 }
 
 /** A whole config, checked. Functions are in `pipelines` alone: the rest can be sent to threads. */
@@ -280,5 +341,6 @@ export const DEFAULT_CONFIG: Omit<MillraceConfig, 'pipelines'> = {
     connectionsMax: 20_000,
     ringSizeBytes: 16 << 20,
     metricsPerDeviceMax: 1000,
+    detectedSeriesMax: 20_000,
   },
 }

@@ -81,8 +81,8 @@ export class DataDirectory {
   /** Whether journals under `layout` go on where those here end. */
   fits(layout: Layout): boolean {
     if (this.#identity === null) return false
-    const { shards, streams, windows, metricsPerDeviceMax } = this.#identity
-    return isDeepStrictEqual({ shards, streams, windows, metricsPerDeviceMax }, layout)
+    const { shards, streams, windows, metricsPerDeviceMax, detectedSeriesMax } = this.#identity
+    return isDeepStrictEqual({ shards, streams, windows, metricsPerDeviceMax, detectedSeriesMax }, layout)
   }
 
   /**

@@ -35,7 +35,11 @@ async function start({ configFile, ...options }: EngineLaunch): Promise<void> {
     const { Engine } = await import('./engine.ts') // here, so that the signals are ignored meanwhile
     engine = await Engine.start(
       { ...options, config, configFile },
-      { onFault: (fault) => report({ kind: 'fault', fault }), onDeath: die },
+      {
+        onFault: (fault) => report({ kind: 'fault', fault }),
+        onAlerts: (alerts) => report({ kind: 'alerts', alerts }),
+        onDeath: die,
+      },
     )
   } catch (error) {
     if (!isExpected(error)) throw error

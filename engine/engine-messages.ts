@@ -1,6 +1,7 @@
 /** What passes between the supervisor and the engine's process. */
 import type { EngineAddresses, EngineOptions } from './engine.ts'
 import type { Fault } from './fault-log.ts'
+import type { Alert } from './shard/alert.ts'
 import type { EngineStatus } from './status.ts'
 
 /** An engine to be started; its process reads the config file itself. */
@@ -16,6 +17,8 @@ export type EngineReport =
   | { kind: 'status'; figures: EngineFigures }
   | { kind: 'replaying'; doneBytes: number; totalBytes: number }
   | { kind: 'fault'; fault: Fault }
+  /** Numbers that are not known are null on this way. */
+  | { kind: 'alerts'; alerts: readonly Alert[] }
   | EngineEnd
 
 /** The last words of an engine. */

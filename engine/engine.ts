@@ -14,6 +14,7 @@ import type { GatewaySetup } from './gateway/gateway.ts'
 import { HttpServer } from './http/http-server.ts'
 import { Doorbell } from './ring/doorbell.ts'
 import { createRing } from './ring/ring.ts'
+import type { Alert } from './shard/alert.ts'
 import type { ShardSetup } from './shard/shard-thread.ts'
 import { StatusBoard } from './status.ts'
 import { type ServerAddress, StoreKeeper } from './store-keeper.ts'
@@ -59,6 +60,8 @@ export interface EngineAddresses {
 
 export interface EngineEvents {
   onFault(fault: Fault): void
+  /** Their rows are durable in the journal; after a crash some may come again. */
+  onAlerts(alerts: readonly Alert[]): void
   /** The engine can't go on; the process must end and start again. */
   onDeath(error: Error): void
 }
@@ -312,6 +315,7 @@ export class Engine {
 
   #onReport(name: string, setup: WorkerSetup, { role, report }: RoleReport): void {
     if (report.kind === 'fault') this.#onFault(name, { isOver: false, ...report })
+    else if (report.kind === 'alerts') this.#events.onAlerts(report.alerts)
     else if (report.kind !== 'status') return
     else if (role === 'gateway') this.board.gateways[setup.gateway?.index ?? 0] = report
     else this.board.shards[setup.shard?.index ?? 0] = report.status

@@ -3,6 +3,8 @@
  * what they would write into a snapshot is measured. For `millrace check`.
  */
 import { StateWriter } from '../codecs/state.ts'
+import { createDetection } from '../operators/detect/detection.ts'
+import type { DetectorSpec } from '../operators/detect/detector-spec.ts'
 import { OrderedWindows } from '../operators/ordered-windows.ts'
 import { TumblingWindows } from '../operators/tumbling-windows.ts'
 import type { MergeableWindow } from '../operators/window-plan.ts'
@@ -12,6 +14,10 @@ import type { WindowConfig } from './config.ts'
 const START_MS = 1_750_000_000_000
 const ROUND_COUNT = 600
 const SERIES_COUNTS = [32, 96] as const
+/** Detectors keep series in pages of 256. */
+const DETECTED_COUNTS = [256, 768] as const
+/** More than the default lateness, fewer than it takes to judge anything. */
+const DETECTED_ROUND_COUNT = 30
 /** A series itself: its device, metric and place in the table of series. */
 const SERIES_SIZE_BYTES = 24
 
@@ -19,6 +25,25 @@ const SERIES_SIZE_BYTES = 24
 export function stateSizeBytes(specs: readonly WindowSpec[], windows: WindowConfig): number {
   const [few, many] = SERIES_COUNTS.map((count) => measure(specs, windows, count))
   return SERIES_SIZE_BYTES + Math.max(0, Math.round((many - few) / (SERIES_COUNTS[1] - SERIES_COUNTS[0])))
+}
+
+/** Bytes of a series that the detector learns, with the readings that are held for the lateness. */
+export function detectorSizeBytes(spec: DetectorSpec, windows: WindowConfig): number {
+  const [few, many] = DETECTED_COUNTS.map((count) => measureDetection(spec, windows, count))
+  return Math.round((many - few) / (DETECTED_COUNTS[1] - DETECTED_COUNTS[0]))
+}
+
+function measureDetection(spec: DetectorSpec, windows: WindowConfig, seriesCount: number): number {
+  const detection = createDetection(spec, windows)
+  const columns = new Round(seriesCount)
+  for (let round = 0; round < DETECTED_ROUND_COUNT; round++) {
+    columns.fill(round)
+    detection.push(columns.series, columns, columns.tsMs[0], 0, seriesCount)
+    detection.tick(columns.tsMs[0])
+    detection.rows.clear()
+  }
+  const { learned, held } = detection
+  return savedSize(learned) + (held === null ? 0 : savedSize(held))
 }
 
 function measure(specs: readonly WindowSpec[], windows: WindowConfig, seriesCount: number): number {

@@ -13,6 +13,7 @@ import type {
   EngineRequest,
 } from './engine-messages.ts'
 import type { Fault } from './fault-log.ts'
+import type { Alert } from './shard/alert.ts'
 
 const PAUSE_MS_MIN = 500
 const PAUSE_MS_MAX = 10_000
@@ -27,6 +28,7 @@ export interface SupervisorEvents {
   onStatus(figures: EngineFigures): void
   onReplaying(doneBytes: number, totalBytes: number): void
   onFault(fault: Fault): void
+  onAlerts(alerts: readonly Alert[]): void
 }
 
 export interface SupervisorSettings {
@@ -126,6 +128,9 @@ export class Supervisor {
         break
       case 'fault':
         this.#events.onFault(report.fault)
+        break
+      case 'alerts':
+        this.#events.onAlerts(report.alerts)
     }
   }
 

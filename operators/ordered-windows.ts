@@ -51,6 +51,9 @@ export interface OrderedStats {
   series: number
 }
 
+/** Makes what an owner adds to the operators. */
+type Attached = (slots: SeriesSlots) => OrderedOperator[]
+
 /** Halves of milliseconds are exact up to there: the year 73,000. */
 const TS_MS_MAX = 2 ** 51
 const SWEEP_SLOTS_MAX = 262_144
@@ -95,10 +98,15 @@ export class OrderedWindows implements Stateful {
 
   /**
    * `isFresh`: no reading of any series came before the first push; otherwise the first windows of each series are amended,
-   * those up to `sinceMs` and the guard at the least.
-   * Throws WindowSettingsError.
+   * those up to `sinceMs` and the guard at the least. `attached` see the readings after the windows, and their state is saved
+   * with these. Throws WindowSettingsError.
    */
-  constructor(settings: OrderedSettings, isFresh: boolean, sinceMs = Number.NEGATIVE_INFINITY) {
+  constructor(
+    settings: OrderedSettings,
+    isFresh: boolean,
+    sinceMs = Number.NEGATIVE_INFINITY,
+    attached: Attached = () => [],
+  ) {
     this.#settings = completeSettings(settings)
     this.#settingsSaved = settingsNumbers(this.#settings)
     this.#isFresh = isFresh
@@ -110,7 +118,7 @@ export class OrderedWindows implements Stateful {
     this.#downsamplers = downsamplers.map((spec, index) =>
       makeDownsampler(spec, index, specs.length + index, output, this.#memory, idleTimeoutMs),
     )
-    this.#operators = [...windows, ...this.#downsamplers]
+    this.#operators = [...windows, ...this.#downsamplers, ...attached(this.#slots)]
     this.#takesTexts = this.#operators.some((operator) => operator.takesTexts)
     this.#buffer = new ReorderBuffer(this.#slots, this.texts, this.#operators, this.#settings.heldMax)
     this.#earlyAtMs = new Float64Array(settings.specs.length).fill(Number.NaN)

@@ -1,10 +1,11 @@
 /** `millrace check`: reads a config as `start` would, and says what it would do. */
+import type { DetectorSpec } from '../../operators/detect/detector-spec.ts'
 import { durationLabel } from '../../operators/window-spec.ts'
-import type { MillraceConfig, Selection, StreamOperator } from '../config.ts'
+import type { MillraceConfig, Selection, StreamDetector, StreamOperator } from '../config.ts'
 import { loadConfig } from '../config-file.ts'
 import { ConfigError } from '../config-value.ts'
 import { EngineError } from '../engine-error.ts'
-import { stateSizeBytes } from '../state-estimate.ts'
+import { detectorSizeBytes, stateSizeBytes } from '../state-estimate.ts'
 import { tablesOf, VIEWS } from '../window-tables.ts'
 import { type CommandIo, readOptions, UsageError } from './command.ts'
 
@@ -33,6 +34,16 @@ export interface StreamSummary {
     tables: string[]
     retention: string | null
     /** Numbers of those that feed it; empty when all do. */
+    branches: number[]
+    stateSizeBytes: number
+  }[]
+  detectors: {
+    name: string
+    detector: string
+    /** Null: all of the branches'. */
+    metrics: string[] | null
+    /** In words. */
+    settings: string
     branches: number[]
     stateSizeBytes: number
   }[]
@@ -67,7 +78,8 @@ export async function checkCommand(args: string[], io: CommandIo): Promise<numbe
 function summaryOf(config: MillraceConfig): StreamSummary[] {
   return config.streams.map(({ name, topic }, index) => {
     const pipeline = config.pipelines[index]
-    const isWhole = ({ branches }: StreamOperator) => branches.length === pipeline.branches.length
+    const isWhole = ({ branches }: StreamOperator | StreamDetector) =>
+      branches.length === pipeline.branches.length
     return {
       name,
       topic,
@@ -91,6 +103,14 @@ function summaryOf(config: MillraceConfig): StreamSummary[] {
         retention: retentionText(operator.retentionMs),
         branches: isWhole(operator) ? [] : operator.branches,
         stateSizeBytes: stateSizeBytes([operator.spec], config.windows),
+      })),
+      detectors: pipeline.detectors.map((detector) => ({
+        name: detector.label,
+        detector: detector.spec.kind,
+        metrics: detector.spec.metrics,
+        settings: settingsText(detector.spec),
+        branches: isWhole(detector) ? [] : detector.branches,
+        stateSizeBytes: detectorSizeBytes(detector.spec, config.windows),
       })),
       stateSizeBytes: stateSizeBytes(
         pipeline.operators.map(({ spec }) => spec),
@@ -133,14 +153,49 @@ function textOf(stream: StreamSummary): string {
         aggregatesText(operator),
       ]),
     ),
+    ...(stream.detectors.length === 0
+      ? []
+      : table(
+          ['detector', 'of', 'metrics', 'state', 'settings'],
+          stream.detectors.map((detector) => [
+            detector.name,
+            detector.detector,
+            detector.metrics?.join(', ') ?? 'all',
+            `${detector.stateSizeBytes} B`,
+            `${detector.settings}${branchesText(detector.branches)}`,
+          ]),
+        )),
     `  state of a series: ${stream.stateSizeBytes} B, after ten minutes of a reading a second`,
   ]
   return lines.map((line) => `${line.trimEnd()}\n`).join('')
 }
 
 function aggregatesText({ aggregates, early, branches }: StreamSummary['operators'][number]): string {
-  const of = branches.length === 0 ? '' : ` (of branch ${branches.join(', ')})`
-  return `${aggregates.join(', ')}${early === null ? '' : `, early every ${early}`}${of}`
+  return `${aggregates.join(', ')}${early === null ? '' : `, early every ${early}`}${branchesText(branches)}`
+}
+
+function branchesText(branches: readonly number[]): string {
+  return branches.length === 0 ? '' : ` (of branch ${branches.join(', ')})`
+}
+
+function settingsText(spec: DetectorSpec): string {
+  const { quietMs, coolDownMs } = spec
+  const coolDown = coolDownMs === 0 ? 'no cool-down' : `cool-down ${durationLabel(coolDownMs)}`
+  switch (spec.kind) {
+    case 'missing': {
+      const least = spec.silenceMsMin === 0 ? '' : `, ${durationLabel(spec.silenceMsMin)} at the least`
+      return `overdue after ${spec.intervals} usual intervals${least}, ${coolDown}`
+    }
+    case 'limits': {
+      const { low, high, hysteresis } = spec
+      const limits = `${low ?? 'any'} to ${high ?? 'any'}${hysteresis === 0 ? '' : `, back by ${hysteresis}`}`
+      return `${limits}, over after ${durationLabel(quietMs)}, ${coolDown}`
+    }
+    case 'multivariate':
+      return `limit ${spec.limit} deviations, over after ${durationLabel(quietMs)}, ${coolDown}`
+    default:
+      return `over after ${durationLabel(quietMs)}, ${coolDown}`
+  }
 }
 
 function keptText(retention: string | null): string {

@@ -68,6 +68,7 @@ export async function startCommand(
         onStatus: (figures) => terminal.status(figures),
         onReplaying: (doneBytes, totalBytes) => terminal.replaying(doneBytes, totalBytes),
         onFault: (fault) => terminal.fault(fault),
+        onAlerts: (alerts) => terminal.alerts(alerts),
       },
     )
   } catch (error) {

@@ -1,8 +1,10 @@
 /** What `millrace start` prints: lines for people, or with --json an event a line. */
 import { formatAddress } from '../address.ts'
+import { printable } from '../audit/printable.ts'
 import type { EngineAddresses } from '../engine.ts'
 import type { EngineFigures } from '../engine-messages.ts'
 import type { Fault } from '../fault-log.ts'
+import type { Alert } from '../shard/alert.ts'
 import type { CommandIo } from './command.ts'
 
 export interface StartConsole {
@@ -11,6 +13,7 @@ export interface StartConsole {
   status(figures: EngineFigures): void
   replaying(doneBytes: number, totalBytes: number): void
   fault(fault: Fault): void
+  alerts(alerts: readonly Alert[]): void
   warning(message: string): void
   stopping(): void
   stopped(rowsStored: number, isDrained: boolean): void
@@ -46,6 +49,10 @@ class JsonConsole implements StartConsole {
 
   fault({ code, message, isOver }: Fault): void {
     this.#emit({ event: 'fault', code, message, isOver })
+  }
+
+  alerts(alerts: readonly Alert[]): void {
+    for (const alert of alerts) this.#emit({ event: 'alert', ...alert })
   }
 
   warning(message: string): void {
@@ -124,6 +131,10 @@ class TextConsole implements StartConsole {
     this.#io.stderr.write(`millrace: ${isOver ? 'over: ' : ''}${message}\n`)
   }
 
+  alerts(alerts: readonly Alert[]): void {
+    for (const alert of alerts) this.#line(alertText(alert))
+  }
+
   warning(message: string): void {
     this.#endLine()
     this.#io.stderr.write(`millrace: warning: ${message}\n`)
@@ -181,4 +192,17 @@ function listeners({ mqtt, webSocket, http, store }: EngineAddresses): [string, 
 /** 1234567 as 1,234,567. */
 function grouped(count: number): string {
   return count.toLocaleString('en-US')
+}
+
+function alertText(alert: Alert): string {
+  const { stream, device, metric, detector, state, severity, value, expectedLow, expectedHigh } = alert
+  const isExpected = Number.isFinite(expectedLow) || Number.isFinite(expectedHigh)
+  const expected = isExpected ? `, expected ${short(expectedLow)} to ${short(expectedHigh)}` : ''
+  const name = printable(`${stream} ${device} ${metric}`)
+  return `alert  ${severity} ${detector} ${state}: ${name} is ${short(value)}${expected}`
+}
+
+/** What is not a number came as null. */
+function short(x: number): string {
+  return Number.isFinite(x) ? String(Number(x.toPrecision(6))) : '?'
 }

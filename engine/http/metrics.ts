@@ -190,6 +190,46 @@ function shardMetrics(page: Page, { shards }: EngineStatus): void {
     (s) => s.readingsAhead,
   )
   page.each(
+    'millrace_alerts_total',
+    'counter',
+    'Changes of episodes: raised, updated, cleared.',
+    shards,
+    'shard',
+    (s) => s.alerts,
+  )
+  page.each(
+    'millrace_open_episodes',
+    'gauge',
+    'Episodes that are open.',
+    shards,
+    'shard',
+    (s) => s.episodesOpen,
+  )
+  page.each(
+    'millrace_detected_series',
+    'gauge',
+    'Series that detectors learn.',
+    shards,
+    'shard',
+    (s) => s.detectedSeries,
+  )
+  page.each(
+    'millrace_detected_series_refused_total',
+    'counter',
+    'Series that detectors have no room for (limits.detectedSeriesMax).',
+    shards,
+    'shard',
+    (s) => s.detectedSeriesRefused,
+  )
+  page.each(
+    'millrace_not_judged_readings_total',
+    'counter',
+    'Readings that detectors did not judge: late, incomplete, or no numbers.',
+    shards,
+    'shard',
+    (s) => s.readingsNotJudged,
+  )
+  page.each(
     'millrace_backlog_bytes',
     'gauge',
     'Journalled and not yet confirmed by ClickHouse.',

@@ -12,6 +12,7 @@ import {
   SAMPLES_COLUMNS,
   type TableName,
 } from '../store/columns.ts'
+import { AlertBlocks, alertsOf } from './alert-blocks.ts'
 import { cut, orderOf, pieces, type Range, whole } from './block-ranges.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Ledger } from './ledger.ts'
@@ -97,7 +98,8 @@ export class BlockBuilder {
     }
     this.#name(parts, mark)
     const sizeBytes = parts.reduce((sum, part) => sum + part.block.length, 0)
-    return { mark, parts, rowCount: parts.reduce((sum, part) => sum + part.rowCount, 0), sizeBytes }
+    const alerts = alertsOf(this.#pipeline, this.#settings.streams)
+    return { mark, parts, alerts, rowCount: parts.reduce((sum, part) => sum + part.rowCount, 0), sizeBytes }
   }
 
   /** In the order in which they are sent: amendments read the samples, and stand above the windows, of their batch. */
@@ -151,6 +153,8 @@ export class BlockBuilder {
       sources.push(this.#source('windows', new WindowBlocks(ordered, plan.ordered, order, writer)))
       sources.push(this.#source('amendments', amendments))
     }
+    for (const detector of this.#pipeline.detectors.all)
+      sources.push(this.#source('anomalies', new AlertBlocks(detector, order, writer)))
     return sources
   }
 

@@ -16,6 +16,7 @@ import { JournalError, type RecoveredMark } from '../journal/segment-recovery.ts
 import type { RestoredSnapshot, Snapshots } from '../journal/snapshots.ts'
 import type { SealedBatch } from '../sink/sealed-batch.ts'
 import type { Sink } from '../sink/sink.ts'
+import type { Alert } from './alert.ts'
 import type { Taken } from './journal-intake.ts'
 import { OpenBatches } from './open-batches.ts'
 import type { Pipeline } from './pipeline.ts'
@@ -49,6 +50,8 @@ export interface FollowerParts {
   snapshotIntervalBytes: number
   nowMs: number
   wake(): void
+  /** Alerts whose batch is durable; after a start they may come again. */
+  alert(alerts: readonly Alert[]): void
   report(fault: { code: string; message: string; isOver?: boolean }): void
 }
 
@@ -87,7 +90,7 @@ export class JournalFollower {
     const snapshot = parts.snapshots.restore(journal.confirmedMark, journal.appendPosition)
     this.#mark = snapshot?.mark ?? 0
     const confirmedMark = snapshot?.confirmedMark ?? journal.confirmedMark
-    this.batches = new OpenBatches(parts.sink, parts.shard, confirmedMark)
+    this.batches = new OpenBatches(parts.sink, parts.alert, parts.shard, confirmedMark)
     this.#processed = this.#restore(snapshot)
     this.#snapshots = new SnapshotTaker({ ...parts, batches: this.batches }, this.#processed)
     this.#sealed = this.#processed
@@ -111,13 +114,13 @@ export class JournalFollower {
   /** Everything taken is in ClickHouse, and the journal knows it. */
   isDrained(drain: Drain): boolean {
     const { pipeline } = this.#parts
-    const isEmpty = pipeline.rowCount === 0 && (drain === 'rows' || !pipeline.operators.isOpen)
+    const isEmpty = pipeline.rowCount === 0 && (drain === 'rows' || !pipeline.isOpen)
     return this.#isLive && isEmpty && this.batches.isEmpty && !this.#snapshots.isBusy // `finish` wants to write one
   }
 
   /** Whether time has to be written down though nothing else is: windows wait for it. */
   isTickDue(appendedMs: number, nowMs: number): boolean {
-    return this.#isLive && nowMs >= appendedMs + TICK_INTERVAL_MS && this.#parts.pipeline.operators.isOpen
+    return this.#isLive && nowMs >= appendedMs + TICK_INTERVAL_MS && this.#parts.pipeline.awaitsTime
   }
 
   /** The control records that are to be appended with the next batch. Valid until the next call. */
@@ -285,7 +288,7 @@ export class JournalFollower {
 
   #sealIfDue(nowMs: number, drain: Drain): void {
     const { pipeline, batch } = this.#parts
-    const isLeft = pipeline.rowCount > 0 || (drain === 'windows' && pipeline.operators.isOpen)
+    const isLeft = pipeline.rowCount > 0 || (drain === 'windows' && pipeline.isOpen)
     const isNow = drain === 'windows' || (drain === 'rows' && !this.#isSinkFull())
     if (isNow && isLeft) {
       this.#seal(drain === 'windows')

@@ -18,6 +18,7 @@ import { RecordKind, type RecordViews } from '../../codecs/journal/record.ts'
 import type { BatchPart, SealedBatch } from '../sink/sealed-batch.ts'
 import type { Sink } from '../sink/sink.ts'
 import { applySplit, nextSplit } from '../sink/split.ts'
+import type { Alert } from './alert.ts'
 
 interface OpenBatch {
   mark: Mark
@@ -34,13 +35,16 @@ export class OpenBatches {
   confirmedMark: number
   rowsStored = 0
   #sink: Sink
+  #alert: (alerts: readonly Alert[]) => void
   #shard: number
   #open: OpenBatch[] = []
   /** Steps towards a refused row: written down, then taken. */
   #splits: { split: Split; isAppended: boolean }[] = []
 
-  constructor(sink: Sink, shard: number, confirmedMark: number) {
+  /** `alert` gets what is to be told once a batch's mark is durable. */
+  constructor(sink: Sink, alert: (alerts: readonly Alert[]) => void, shard: number, confirmedMark: number) {
     this.#sink = sink
+    this.#alert = alert
     this.#shard = shard
     this.confirmedMark = confirmedMark
   }
@@ -138,6 +142,7 @@ export class OpenBatches {
     for (const open of this.#open) {
       if (open.state !== 'appended' || open.batch === null) continue
       open.state = 'sent'
+      if (open.batch.alerts.length > 0) this.#alert(open.batch.alerts)
       this.#sink.send(open.batch)
     }
   }

@@ -31,6 +31,7 @@ import { MessageDecoder } from './message-decoder.ts'
 import { Redelivery } from './redelivery.ts'
 import { SeriesPlacement } from './series-placement.ts'
 import { SeriesTable } from './series-table.ts'
+import { StreamDetectors, type StreamDetectorsSettings } from './stream-detectors.ts'
 import { StreamOperators, type StreamOperatorsSettings } from './stream-operators.ts'
 
 const TICK_INTERVAL_MS = 1000
@@ -39,7 +40,7 @@ const SKIP_REASON = 'skipped: it ended the engine again and again'
 const METRICS_PER_DEVICE_MAX = 1000
 const TIME_REASON = 'time is outside the years 1900 to 2299'
 
-export interface PipelineSettings extends StreamOperatorsSettings {
+export interface PipelineSettings extends StreamOperatorsSettings, StreamDetectorsSettings {
   /** Unacknowledged messages of one client. */
   inFlightMax: number
   /** Readings further ahead of their arrival are quarantined. */
@@ -56,6 +57,7 @@ export class Pipeline {
   readonly deadLetters = new DeadLetters()
   readonly ledger = new Ledger()
   readonly operators: StreamOperators
+  readonly detectors: StreamDetectors
   /** Journal positions of messages that are not to be decoded. */
   readonly skips = new Set<number>()
   messageCount = 0
@@ -85,6 +87,7 @@ export class Pipeline {
   constructor(settings: PipelineSettings) {
     this.#redelivery = new Redelivery(settings.inFlightMax)
     this.operators = new StreamOperators(settings)
+    this.detectors = new StreamDetectors(settings, this.series, this.metrics)
     this.#aheadGuardMs = settings.aheadGuardMs
     this.#aheadReason = quarantineReason(settings.aheadGuardMs)
     const { readings, metrics, series, devices } = this
@@ -112,13 +115,24 @@ export class Pipeline {
 
   /** Rows that wait to be written. */
   get rowCount(): number {
-    const { readings, operators, deadLetters, ledger } = this
-    return readings.count + operators.rowCount + deadLetters.count + ledger.count
+    const { readings, operators, detectors, deadLetters, ledger } = this
+    return readings.count + operators.rowCount + detectors.rowCount + deadLetters.count + ledger.count
   }
 
   get sizeBytes(): number {
-    const { readings, operators, deadLetters } = this
-    return this.rowCount * 32 + readings.textSizeBytes + deadLetters.sizeBytes + operators.rowsExtraSizeBytes
+    const { readings, operators, detectors, deadLetters } = this
+    const extraSizeBytes = operators.rowsExtraSizeBytes + detectors.rowsExtraSizeBytes
+    return this.rowCount * 32 + readings.textSizeBytes + deadLetters.sizeBytes + extraSizeBytes
+  }
+
+  /** Whether a flush would make rows: of open windows, or of readings that are held. */
+  get isOpen(): boolean {
+    return this.operators.isOpen || this.detectors.isOpen
+  }
+
+  /** Whether time that passes may make rows. */
+  get awaitsTime(): boolean {
+    return this.operators.isOpen || this.detectors.awaitsTime
   }
 
   /** The journal's time, as far as it was processed. */
@@ -135,7 +149,9 @@ export class Pipeline {
       if (kind === RecordKind.MQTT_PUBLISH || kind === RecordKind.WEBSOCKET_FRAME) {
         this.#processMessage(views, offset, size, position + (offset - start))
       } else if (kind === RecordKind.GAP) {
-        this.operators.gap(readControl(views, offset))
+        const durationMs = readControl(views, offset)
+        this.operators.gap(durationMs)
+        this.detectors.gap(durationMs)
       }
       offset += alignRecord(size)
     }
@@ -147,18 +163,21 @@ export class Pipeline {
     if (timeMs - this.#tickMs < TICK_INTERVAL_MS) return
     this.#tickMs = timeMs
     this.operators.tick(timeMs)
+    this.detectors.tick(timeMs)
   }
 
   /** Closes every window into the rows: a journal segment ends here, or the engine stops. */
   flush(): void {
     this.#tickMs = Number.NEGATIVE_INFINITY
     this.operators.flush()
+    this.detectors.flush()
   }
 
   /** Forgets the rows: they are on their way, or known to be stored. */
   clearRows(): void {
     this.readings.clear()
     this.operators.clearRows()
+    this.detectors.clearRows()
     this.deadLetters.clear()
     this.ledger.clear()
     this.#faults.clear()
@@ -170,6 +189,7 @@ export class Pipeline {
     assert(this.rowCount === 0, 'state is saved where a batch ended')
     out.numbers(this.#tickMs, this.#windowedArrivalMs)
     for (const part of this.#stateful()) part.save(out)
+    this.detectors.save(out)
   }
 
   /** Into a new pipeline, whose operators may be others than those that were saved. */
@@ -178,6 +198,7 @@ export class Pipeline {
     this.#tickMs = tickMs
     this.#windowedArrivalMs = arrivalMs
     for (const part of this.#stateful()) part.load(from)
+    if (!from.isAtEnd) this.detectors.load(from) // older snapshots end here
     assert(from.isAtEnd, 'the state is read to its end')
   }
 
@@ -379,13 +400,14 @@ export class Pipeline {
 
   // hot: per batch
   #feedWindows(): void {
-    const { readings, ledger, operators, branches } = this
+    const { readings, ledger, operators, detectors, branches } = this
     const first = this.#windowed
     const end = readings.count
     if (first === end) return
     const stream = this.#windowedStream
     const arrivalMs = this.#windowedArrivalMs
     const late = operators.push(stream, this.seriesOfRow, readings, branches, arrivalMs, first, end)
+    detectors.push(stream, this.seriesOfRow, readings, branches, arrivalMs, first, end)
     const steps = this.#hasSteps ? this.#steps[stream] : null
     if (steps !== null && !steps.isRaw) readings.count = first // they are in no table but the windows'
     this.#windowed = readings.count

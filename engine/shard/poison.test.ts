@@ -68,6 +68,7 @@ test('a message that ends the engine again and again is skipped and becomes a de
             parts: [
               { table: 'samples', columns: [], block: new Uint8Array(1), token: `${mark}`, rowCount: 1 },
             ],
+            alerts: [],
             rowCount: 1,
             sizeBytes: 1,
           }
@@ -78,6 +79,7 @@ test('a message that ends the engine again and again is skipped and becomes a de
       snapshotIntervalBytes: 65_536,
       sink: { target: { insert: async () => {} }, prng: new Prng(1), clock },
       clock,
+      alert: () => {},
       wake: () => {},
       report: ({ message }) => {
         throw new Error(message)

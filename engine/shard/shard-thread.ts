@@ -4,7 +4,7 @@
  */
 import { systemClock } from '../../base/clock.ts'
 import { Prng } from '../../base/prng.ts'
-import type { BatchConfig } from '../config.ts'
+import { type BatchConfig, DEFAULT_CONFIG } from '../config.ts'
 import type { ConfigLayout } from '../config-layout.ts'
 import { EngineError } from '../engine-error.ts'
 import { NodeDisk } from '../journal/disk.ts'
@@ -13,6 +13,7 @@ import { JournalError } from '../journal/segment-recovery.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { RingConsumer } from '../ring/ring.ts'
 import { connectStore, type StoreAddress } from '../store/target.ts'
+import type { Alert } from './alert.ts'
 import { BlockBuilder } from './block-builder.ts'
 import { Pipeline } from './pipeline.ts'
 import type { PipelineStream } from './pipeline-stream.ts'
@@ -57,6 +58,14 @@ export interface ShardStatus {
   windowsOpen: number
   readingsLate: number
   readingsAhead: number
+  /** Changes of episodes that were told. */
+  alerts: number
+  episodesOpen: number
+  /** Series that detectors learn, and those that they have no room for. */
+  detectedSeries: number
+  detectedSeriesRefused: number
+  /** Readings that detectors did not judge: late, incomplete, or no numbers. */
+  readingsNotJudged: number
   backlogSizeBytes: number
   journalSizeBytes: number
   isLive: boolean
@@ -71,6 +80,8 @@ export type ShardReport =
   /** The journal is open. */
   | { kind: 'ready' }
   | { kind: 'status'; status: ShardStatus }
+  /** The mark of their batch is durable. */
+  | { kind: 'alerts'; alerts: readonly Alert[] }
   | { kind: 'fault'; code: string; message: string; isOver: boolean }
 
 export interface ShardControl {
@@ -121,12 +132,22 @@ function openShard(
   streams: readonly PipelineStream[],
   report: (message: ShardReport) => void,
 ): ShardControl {
+  let alertCount = 0
+  let wasFull = false
   const bell = new Doorbell(setup.bell)
   const rings = setup.rings.map((memory) => new RingConsumer(memory))
   const target = connectStore(setup.store)
   const { layout, inFlightMax, hasPast } = setup
   const { windows, metricsPerDeviceMax } = layout
-  const pipeline = new Pipeline({ ...windows, inFlightMax, metricsPerDeviceMax, hasPast, streams })
+  const { detectedSeriesMax = DEFAULT_CONFIG.limits.detectedSeriesMax } = layout
+  const pipeline = new Pipeline({
+    ...windows,
+    inFlightMax,
+    metricsPerDeviceMax,
+    detectedSeriesMax,
+    hasPast,
+    streams,
+  })
   const owner = { storeId: setup.storeId, shard: setup.index, shardCount: setup.shardCount }
   const disk = new NodeDisk(setup.journalPath)
   const { segmentSizeBytes, journalSizeBytesMax } = setup
@@ -153,6 +174,10 @@ function openShard(
     sink: { target, prng: new Prng(setup.index + 1), clock: systemClock },
     clock: systemClock,
     wake: () => wake(),
+    alert: (alerts) => {
+      alertCount += alerts.length
+      report({ kind: 'alerts', alerts })
+    },
     report: (fault) => report({ kind: 'fault', isOver: false, ...fault }),
   })
 
@@ -178,7 +203,15 @@ function openShard(
     timer = setTimeout(wake, Math.max(1, atMs - systemClock.nowMs()))
   }
 
+  const reportFull = () => {
+    if (wasFull || pipeline.detectors.seriesRefused === 0) return
+    wasFull = true
+    const message = `detectors have room for ${detectedSeriesMax} series per shard (limits.detectedSeriesMax): others are not judged`
+    report({ kind: 'fault', code: 'DETECTORS_FULL', message, isOver: false })
+  }
+
   const status = (): ShardStatus => {
+    reportFull()
     return {
       messages: pipeline.messageCount,
       readings: pipeline.readingCount,
@@ -190,6 +223,11 @@ function openShard(
       windowsOpen: pipeline.operators.openCount,
       readingsLate: pipeline.operators.lateCount,
       readingsAhead: pipeline.quarantinedCount,
+      alerts: alertCount,
+      episodesOpen: pipeline.detectors.episodesOpen,
+      detectedSeries: pipeline.detectors.seriesCount,
+      detectedSeriesRefused: pipeline.detectors.seriesRefused,
+      readingsNotJudged: pipeline.detectors.skipped,
       backlogSizeBytes: shard.follower.backlogSizeBytes,
       journalSizeBytes: journal.sizeBytes,
       isLive: shard.follower.isLive,

@@ -67,6 +67,7 @@ class Life {
       snapshotIntervalBytes,
       sink: { target: store, prng: new Prng(1), clock },
       clock,
+      alert: () => {},
       wake: () => {},
       report: () => {},
     })

@@ -17,7 +17,7 @@ const STEP_INTERVAL_MS = 100
 
 export interface ShardParts
   extends Pick<IntakeParts, 'rings' | 'gatewayBells' | 'journal' | 'wake' | 'report'>,
-    Pick<FollowerParts, 'pipeline' | 'blocks' | 'batch' | 'snapshotIntervalBytes'> {
+    Pick<FollowerParts, 'pipeline' | 'blocks' | 'batch' | 'snapshotIntervalBytes' | 'alert'> {
   disk: JournalDisk
   owner: JournalOwner
   sink: SinkSettings

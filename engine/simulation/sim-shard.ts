@@ -73,6 +73,7 @@ export class SimShard extends SimThread {
       snapshotIntervalBytes,
       sink: { target: store, prng, clock },
       clock,
+      alert: () => {},
       wake: () => {
         this.isWoken = true
       },

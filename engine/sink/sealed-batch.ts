@@ -1,5 +1,7 @@
 /** What a shard hands to its sink: the rows that end at one mark, as one Native block per table. */
 
+import type { Alert } from '../shard/alert.ts'
+
 export interface BatchPart {
   table: string
   columns: readonly string[]
@@ -13,6 +15,8 @@ export interface SealedBatch {
   mark: number
   /** In the order in which they are sent. */
   parts: BatchPart[]
+  /** What else leaves when the mark is durable. */
+  alerts: readonly Alert[]
   rowCount: number
   sizeBytes: number
 }

@@ -23,7 +23,7 @@ test('troubles are said when they begin and when their reason changes, and once 
     },
   )
   const part = { table: 'samples', columns: [], block: new Uint8Array(0), token: 't', rowCount: 1 }
-  for (let i = 0; i < 2; i++) sink.send({ mark: i, parts: [part], rowCount: 1, sizeBytes: 0 })
+  for (let i = 0; i < 2; i++) sink.send({ mark: i, parts: [part], alerts: [], rowCount: 1, sizeBytes: 0 })
   while (answers.length > 0) {
     clock.advance(60_000)
     sink.step(clock.nowMs())
@@ -70,7 +70,7 @@ test('amendments that are beyond a bound of ClickHouse are refused after some tr
       },
     )
     const part = { table, columns: [], block: new Uint8Array(0), token: 't', rowCount }
-    sink.send({ mark: 1, parts: [part], rowCount, sizeBytes: 0 })
+    sink.send({ mark: 1, parts: [part], alerts: [], rowCount, sizeBytes: 0 })
     while (!isRefused && tries < 20) {
       clock.advance(60_000)
       sink.step(clock.nowMs())

@@ -175,6 +175,28 @@ export const POINTS_COLUMNS = [
   { name: 'deleted', type: 'UInt8', codec: 'ZSTD' },
 ] as const satisfies readonly ColumnSpec[]
 
+/**
+ * Episodes of anomalies: versions, of which the newest stands. (stream, device, metric, detector, raised) names an episode.
+ * `value`, `score` and the expected range are the worst reading's; of 'missing' detectors seconds of silence, of 'multivariate'
+ * ones normal deviations. `cleared` is 1970 while it is open.
+ */
+export const ANOMALIES_COLUMNS = [
+  { name: 'stream', type: LOW_CARDINALITY_STRING },
+  { name: 'device', type: LOW_CARDINALITY_STRING },
+  { name: 'metric', type: LOW_CARDINALITY_STRING },
+  { name: 'detector', type: LOW_CARDINALITY_STRING },
+  { name: 'raised', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'updated', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'cleared', type: DATE_TIME, codec: 'Delta, ZSTD' },
+  { name: 'state', type: LOW_CARDINALITY_STRING },
+  { name: 'severity', type: LOW_CARDINALITY_STRING },
+  { name: 'score', type: 'Float64', codec: 'ZSTD' },
+  { name: 'value', type: 'Float64', codec: 'ZSTD' },
+  { name: 'expected_low', type: 'Float64', codec: 'ZSTD' },
+  { name: 'expected_high', type: 'Float64', codec: 'ZSTD' },
+  { name: 'version', type: 'UInt64', codec: 'ZSTD' },
+] as const satisfies readonly ColumnSpec[]
+
 export const TABLE_COLUMNS = {
   samples: SAMPLES_COLUMNS,
   rollups: ROLLUPS_COLUMNS,
@@ -183,6 +205,7 @@ export const TABLE_COLUMNS = {
   windows: WINDOWS_COLUMNS,
   amendments: AMENDMENTS_COLUMNS,
   points: POINTS_COLUMNS,
+  anomalies: ANOMALIES_COLUMNS,
 } as const satisfies Record<string, readonly ColumnSpec[]>
 
 export type TableName = keyof typeof TABLE_COLUMNS

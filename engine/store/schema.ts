@@ -19,6 +19,7 @@
 import type { PointSpec } from '../../operators/downsample/point-spec.ts'
 import type { WindowSpec } from '../../operators/window-spec.ts'
 import {
+  ANOMALIES_COLUMNS,
   columnDefinitions,
   DATABASE,
   DEAD_LETTERS_COLUMNS,
@@ -91,6 +92,10 @@ function schemaStatements(options: SchemaOptions): string[] {
       ENGINE = MergeTree ORDER BY (stream, device, arrival) ${tableSettings(options)}`,
     `CREATE TABLE IF NOT EXISTS ${DATABASE}.ledger (${columnDefinitions(LEDGER_COLUMNS)})
       ENGINE = SummingMergeTree ORDER BY (stream, minute, shard, mark) ${tableSettings(options)}`,
+    `CREATE TABLE IF NOT EXISTS ${DATABASE}.anomalies (${columnDefinitions(ANOMALIES_COLUMNS)})
+      ENGINE = ReplacingMergeTree(version) ORDER BY (stream, device, metric, detector, raised)
+      ${tableSettings(options)}`,
+    ANOMALIES_LATEST,
     ADD_EXTRA_COLUMNS,
     ROLLUPS_MERGED,
     LEDGER_BALANCE,
@@ -114,6 +119,11 @@ const LEDGER_BALANCE = `CREATE OR REPLACE VIEW ${DATABASE}.ledger_balance AS
     FROM ${DATABASE}.ledger
     GROUP BY stream, minute
   )`
+
+/** One row per episode, as it stands; `cleared` is null while it is open. */
+const ANOMALIES_LATEST = `CREATE OR REPLACE VIEW ${DATABASE}.anomalies_latest AS
+  SELECT * EXCEPT (cleared, version), if(state = 'cleared', cleared, NULL) AS cleared
+  FROM ${DATABASE}.anomalies FINAL`
 
 /** Tables whose rows may come twice without harm need remember no tokens. */
 function tableSettings(options: SchemaOptions, remembersTokens = true): string {

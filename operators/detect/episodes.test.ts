@@ -89,7 +89,7 @@ describe('heartbeat', () => {
     heartbeat.tick(101_499)
     expect(heartbeat.overdue).toEqual([])
     heartbeat.tick(101_500)
-    expect(heartbeat.overdue).toEqual([{ series: 7, dueMs: 101_500 }])
+    expect(heartbeat.overdue).toEqual([{ series: 7, dueMs: 101_500, silenceMs: 2500 }])
     heartbeat.tick(1e9)
     expect(heartbeat.overdue).toEqual([])
     heartbeat.beat(7, 1e9)
@@ -99,10 +99,13 @@ describe('heartbeat', () => {
   test('nobody is silent while the engine is down', () => {
     const heartbeat = regular()
     heartbeat.gap(HOUR_MS)
-    heartbeat.tick(99_000 + HOUR_MS + 2499)
+    expect(heartbeat.isWaiting).toBe(true)
+    // A minute to come back, or a whole silence if that is longer.
+    heartbeat.tick(99_000 + HOUR_MS + 59_999)
     expect(heartbeat.overdue).toEqual([])
-    heartbeat.tick(99_000 + HOUR_MS + 2500)
+    heartbeat.tick(99_000 + HOUR_MS + 60_000)
     expect(heartbeat.overdue).toHaveLength(1)
+    expect(heartbeat.isWaiting).toBe(false)
   })
 
   test('irregular series get more time, new ones no alarm', () => {

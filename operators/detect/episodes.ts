@@ -29,7 +29,7 @@ const MAJOR_SHARE = 0.4
 const CRITICAL_SHARE = 0.8
 
 /** Rows for the table `anomalies`, as columns; grown as needed. */
-class EpisodeRows {
+export class EpisodeRows {
   count = 0
   series = new Int32Array(64)
   state = new Uint8Array(64)
@@ -109,10 +109,12 @@ export class Episodes implements Stateful {
     if (series >= this.#series) this.#grow(series)
     const state = this.#state
     const at = series * SLOTS
-    if (state[at + SEVERITY] > 0 && tsMs - state[at + LAST] >= this.#quietMs) {
-      this.#clear(series, at, state[at + LAST] + this.#quietMs)
+    if (!(score >= this.#raiseScore)) {
+      // Only a reading that is not of note says that it is over: of a slow series each may come after the quiet time.
+      if (state[at + SEVERITY] > 0 && tsMs - state[at + LAST] >= this.#quietMs)
+        this.#clear(series, at, state[at + LAST] + this.#quietMs)
+      return
     }
-    if (!(score >= this.#raiseScore)) return
     const severity = this.#severityOf(score)
     if (state[at + SEVERITY] === 0) this.#raise(series, at, tsMs, value, score, low, high, severity)
     else this.#update(series, at, tsMs, value, score, low, high, severity)
@@ -127,6 +129,18 @@ export class Episodes implements Stateful {
       if (state[at + SEVERITY] === 0 || nowMs - state[at + LAST] < this.#quietMs) continue
       this.#clear(series, at, state[at + LAST] + this.#quietMs)
     }
+  }
+
+  /** Whether the series has an open episode. */
+  // hot: per reading
+  isOpen(series: number): boolean {
+    return series < this.#series && this.#state[series * SLOTS + SEVERITY] > 0
+  }
+
+  /** What the open episode was about is known to be over. */
+  end(series: number, tsMs: number): void {
+    assert(this.isOpen(series), 'an episode that ends is open')
+    this.#clear(series, series * SLOTS, Math.max(tsMs, this.#state[series * SLOTS + LAST]))
   }
 
   save(out: StateWriter): void {

@@ -15,7 +15,7 @@ export interface HeartbeatSettings {
   silenceMsMin: number
 }
 
-const STATE_VERSION = 1
+const STATE_VERSION = 2
 /** Intervals that are seen before the first alarm. */
 const WARMUP_READINGS = 16
 /** How fast the usual interval follows, and how slowly a long pause is forgotten. */
@@ -24,6 +24,8 @@ const PAUSE_DECAY = 1 / 512
 /** A pause raises the bar for later ones only up to so many usual intervals. */
 const PAUSE_INTERVALS_MAX = 8
 const PAUSE_MARGIN = 1.25
+/** After a time in which nobody could be heard, devices have at least so long to be back. */
+const RETURN_MS_MIN = 60_000
 
 /** Per series, in one array: all of it is walked at each tick. */
 const SLOTS = 5
@@ -35,15 +37,20 @@ const COUNT = 4
 
 export class Heartbeat implements Stateful {
   /**
-   * Series found overdue by the last tick, and when each was due. The owner reads them before the next tick.
+   * Series found overdue by the last tick, when each was due, and after what silence. The owner reads them before
+   * the next tick.
    */
-  readonly overdue: { series: number; dueMs: number }[] = []
+  readonly overdue: { series: number; dueMs: number; silenceMs: number }[] = []
+  /** Whether any series may become overdue. */
+  isWaiting = false
   readonly #settings: Float64Array
   readonly #intervals: number
   readonly #silenceMsMin: number
   #rows: Float64Array = new Float64Array(256 * SLOTS)
   #series = 0
   #gapMs = 0
+  /** The latest time, without the gaps. */
+  #nowMs = Number.NEGATIVE_INFINITY
 
   constructor({ intervals = 2.5, silenceMsMin = 0 }: Partial<HeartbeatSettings> = {}) {
     checkSetting('intervals', intervals, 1.1, 1e6)
@@ -61,13 +68,16 @@ export class Heartbeat implements Stateful {
     const rows = this.#rows
     const at = series * SLOTS
     const nowMs = atMs - this.#gapMs
+    if (nowMs > this.#nowMs) this.#nowMs = nowMs
     const count = rows[at + COUNT]
     const elapsedMs = nowMs - rows[at + LAST]
     if (count > 0 && elapsedMs <= 0) return
     if (count > 0) this.#learn(rows, at, count, elapsedMs)
     rows[at + LAST] = nowMs
     rows[at + COUNT] = count + 1
-    rows[at + DUE] = count >= WARMUP_READINGS ? nowMs + this.#silenceMs(rows, at) : Number.POSITIVE_INFINITY
+    if (count < WARMUP_READINGS) return
+    rows[at + DUE] = nowMs + this.#silenceMs(rows, at)
+    this.isWaiting = true
   }
 
   /** When the series will be overdue if nothing comes; Infinity while that is unknown, or it is already. */
@@ -79,34 +89,55 @@ export class Heartbeat implements Stateful {
   tick(nowMs: number): void {
     assert(nowMs - nowMs === 0, 'a tick has a time')
     this.overdue.length = 0
+    this.isWaiting = false
+    this.#nowMs = Math.max(this.#nowMs, nowMs - this.#gapMs)
     const rows = this.#rows
     const end = this.#series * SLOTS
     for (let at = 0; at < end; at += SLOTS) {
-      if (rows[at + DUE] > nowMs - this.#gapMs) continue
-      this.overdue.push({ series: at / SLOTS, dueMs: rows[at + DUE] + this.#gapMs })
+      const dueMs = rows[at + DUE]
+      if (dueMs > nowMs - this.#gapMs) {
+        if (dueMs < Number.POSITIVE_INFINITY) this.isWaiting = true
+        continue
+      }
+      this.overdue.push({
+        series: at / SLOTS,
+        dueMs: dueMs + this.#gapMs,
+        silenceMs: dueMs - rows[at + LAST],
+      })
       rows[at + DUE] = Number.POSITIVE_INFINITY
     }
   }
 
-  /** The engine was down that long before the next call: nobody was silent in it. */
+  /**
+   * Nobody could be heard that long before the next call, so nobody was silent in it; and who is to come back has
+   * a whole silence to do so.
+   */
   gap(durationMs: number): void {
     assert(durationMs >= 0, 'a gap has a duration')
     this.#gapMs += durationMs
+    const rows = this.#rows
+    for (let at = 0, end = this.#series * SLOTS; at < end; at += SLOTS) {
+      const silenceMs = rows[at + DUE] - rows[at + LAST]
+      if (silenceMs < Number.POSITIVE_INFINITY)
+        rows[at + DUE] = Math.max(rows[at + DUE], this.#nowMs + Math.max(silenceMs, RETURN_MS_MIN))
+    }
   }
 
   save(out: StateWriter): void {
     out.f64(this.#settings)
-    out.numbers(this.#series, this.#gapMs)
+    out.numbers(this.#series, this.#gapMs, this.#nowMs)
     out.f64(this.#rows, this.#series * SLOTS)
   }
 
   load(from: StateReader): void {
     assert(this.#series === 0, 'a heartbeat that loads a state is new')
     checkSavedSettings(from.f64(), this.#settings)
-    const [series, gapMs] = from.numbers(2)
+    const [series, gapMs, nowMs] = from.numbers(3)
     this.#rows = from.f64()
     this.#series = series
     this.#gapMs = gapMs
+    this.#nowMs = nowMs
+    this.isWaiting = true // the next tick knows better
   }
 
   #learn(rows: Float64Array, at: number, count: number, elapsedMs: number): void {
@@ -130,7 +161,7 @@ export class Heartbeat implements Stateful {
 
   #grow(series: number): void {
     assert(Number.isInteger(series) && series >= 0 && series < 2 ** 28, 'series are dense numbers')
-    const capacity = Math.max(this.#rows.length / SLOTS, 1)
+    const capacity = this.#rows.length / SLOTS
     if (series >= capacity) {
       const rows = new Float64Array(Math.max(2 * capacity, series + 1) * SLOTS)
       rows.set(this.#rows)
