@@ -8,6 +8,9 @@
 import type { PaneExtras } from './pane-extras.ts'
 import { PaneField } from './pane-pool.ts'
 
+const CAPACITY_COPIED_MAX = 4096
+const CAPACITY_BATCH = 131_072
+
 export class PaneRows {
   count = 0
   series: Int32Array
@@ -107,8 +110,13 @@ export class PaneRows {
     if (this.#extras !== null) this.#extras.appendRow(slots, slotAt, this.#needs[window])
   }
 
+  /**
+   * Room doubles while that is cheap, then goes to that of a flush's piece at once: memory that nothing was written to costs
+   * address space only, and each doubling would lengthen the pause.
+   */
   #grow(): void {
-    const larger = new PaneRows(this.series.length * 2)
+    const doubled = this.series.length * 2
+    const larger = new PaneRows(doubled > CAPACITY_COPIED_MAX ? Math.max(doubled, CAPACITY_BATCH) : doubled)
     larger.series.set(this.series)
     larger.window.set(this.window)
     for (const column of DOUBLE_COLUMNS) larger[column].set(this[column])
