@@ -36,6 +36,7 @@ export function pipelineOf(options: MillraceOptions): Pipeline {
     widthsMs: config.windows.widths.map(durationMs),
     inFlightMax: 64,
     metricsPerDeviceMax: config.limits.metricsPerDeviceMax,
+    detectedSeriesMax: config.limits.detectedSeriesMax,
     streams: config.streams.map((stream, index) => ({ stream, pipeline: config.pipelines[index] })),
   })
 }

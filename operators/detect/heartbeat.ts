@@ -108,19 +108,19 @@ export class Heartbeat implements Stateful {
     }
   }
 
-  /**
-   * Nobody could be heard that long before the next call, so nobody was silent in it; and who is to come back has
-   * a whole silence to do so.
-   */
+  /** The engine was down that long before the next call: nobody was silent in it. */
   gap(durationMs: number): void {
     assert(durationMs >= 0, 'a gap has a duration')
     this.#gapMs += durationMs
+    this.#giveTime(this.#nowMs)
+  }
+
+  /** The engine stood still until `nowMs` and heard of nobody. */
+  standstill(nowMs: number): void {
+    this.#nowMs = Math.max(this.#nowMs, nowMs - this.#gapMs)
+    this.#giveTime(this.#nowMs)
     const rows = this.#rows
-    for (let at = 0, end = this.#series * SLOTS; at < end; at += SLOTS) {
-      const silenceMs = rows[at + DUE] - rows[at + LAST]
-      if (silenceMs < Number.POSITIVE_INFINITY)
-        rows[at + DUE] = Math.max(rows[at + DUE], this.#nowMs + Math.max(silenceMs, RETURN_MS_MIN))
-    }
+    for (let at = 0, end = this.#series * SLOTS; at < end; at += SLOTS) rows[at + LAST] = this.#nowMs
   }
 
   save(out: StateWriter): void {
@@ -138,6 +138,16 @@ export class Heartbeat implements Stateful {
     this.#gapMs = gapMs
     this.#nowMs = nowMs
     this.isWaiting = true // the next tick knows better
+  }
+
+  /** Who is to come back has a whole silence to do so. */
+  #giveTime(fromMs: number): void {
+    const rows = this.#rows
+    for (let at = 0, end = this.#series * SLOTS; at < end; at += SLOTS) {
+      const silenceMs = rows[at + DUE] - rows[at + LAST]
+      if (silenceMs < Number.POSITIVE_INFINITY)
+        rows[at + DUE] = Math.max(rows[at + DUE], fromMs + Math.max(silenceMs, RETURN_MS_MIN))
+    }
   }
 
   #learn(rows: Float64Array, at: number, count: number, elapsedMs: number): void {

@@ -62,7 +62,8 @@ export class MissingDetection implements Detection {
   }
 
   tick(nowMs: number): void {
-    if (nowMs - this.#tickMs > STANDSTILL_MS_MIN && this.#heartbeat.isWaiting) this.#heartbeat.gap(0)
+    if (nowMs - this.#tickMs > STANDSTILL_MS_MIN && this.#heartbeat.isWaiting)
+      this.#heartbeat.standstill(nowMs)
     this.#tickMs = Math.max(this.#tickMs, nowMs)
     this.#heartbeat.tick(nowMs)
     for (const { series, dueMs, silenceMs } of this.#heartbeat.overdue) {
