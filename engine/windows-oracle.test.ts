@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { Prng } from '../base/prng.ts'
 import type { WindowSpec } from '../operators/window-spec.ts'
+import type { AuditReport } from './audit/audit.ts'
 import { loadConfig } from './config-file.ts'
-import { EngineProcess, temporaryDirectory } from './engine-process.ts'
+import { EngineProcess, runMillrace, temporaryDirectory } from './engine-process.ts'
 import { compareWindows, EVERY_AGGREGATE } from './window-comparison.ts'
 import { type Message, makeFleet, publishAll } from './window-scenario.ts'
 
@@ -69,12 +70,20 @@ async function publishIntoKill(
   return unanswered
 }
 
+async function audit(engine: EngineProcess, data: string, ...more: string[]): Promise<AuditReport> {
+  const args = ['--data', data, '--store', engine.addresses.store, '--json', '--wait', '30', ...more]
+  const { stdout, stderr } = await runMillrace(['audit', ...args])
+  expect(stderr).toBe('')
+  return JSON.parse(stdout)
+}
+
 test('windows of every kind are those of batch SQL, through kills and any order of delivery', async () => {
   const seed = Number(process.env.SEED ?? 1)
   const directory = newDirectory()
   const config = join(directory, 'config.ts')
   writeConfig(config, Object.values(WINDOWS))
-  const args = [config, '--data', join(directory, 'data'), '--shards', '2']
+  const data = join(directory, 'data')
+  const args = [config, '--data', data, '--shards', '2']
   const messages = makeFleet(new Prng(seed), 2, 150, Date.now())
   const part = Math.ceil(messages.length / 4)
   const parts = [0, 1, 2, 3].map((index) => messages.slice(index * part, (index + 1) * part))
@@ -93,6 +102,15 @@ test('windows of every kind are those of batch SQL, through kills and any order 
   const { differences, ...counts } = await compareWindows(compared)
   expect(differences, `seed ${seed}`).toEqual([])
   expect(counts.compared).toBeGreaterThan(1000)
+  const report = await audit(engine, data)
+  expect(report).toMatchObject({ isBalanced: true, isSettled: true, differences: [] })
+  expect(report.windows.map(({ window }) => window)).toEqual([
+    ...['10s', '1m', '30s/10s', 'day Europe/Berlin', 'week America/Havana', 'month UTC'],
+  ])
+  expect(
+    report.sampledWindows.every(({ series, compared, equal }) => series === 20 && compared === equal),
+  ).toBe(true)
+  expect(report.sampledWindows).toHaveLength(8)
 }, 120_000)
 
 test('another config: what did not change stays right, what is new is right from then on', async () => {
@@ -139,4 +157,38 @@ test('another config: what did not change stays right, what is new is right from
   await compare([0, 1])
   await compare([2, 3], secondMs)
   await compare([4, 5], thirdMs)
+}, 120_000)
+
+test('one device a day ahead is quarantined: all others are as batch SQL says, and the books balance', async () => {
+  const seed = Number(process.env.SEED ?? 1)
+  const prng = new Prng(seed)
+  const directory = newDirectory()
+  const config = join(directory, 'config.ts')
+  writeConfig(config, [WINDOWS.tumbling, WINDOWS.session])
+  const data = join(directory, 'data')
+  const engine = await EngineProcess.start([config, '--data', data])
+  cleanups.push(() => engine.kill())
+  const now = Date.now()
+  const others = makeFleet(prng, 2, 40, now)
+  const ahead = others.map((_, index): Message => {
+    const ts = now + 86_400_000 + index
+    return { device: 'ahead', ts, payload: Buffer.from(JSON.stringify({ ts, level: index, door: 'open' })) }
+  })
+  const both = others.flatMap((message, index) => [message, ahead[index]])
+  await publishAll(engine.addresses.mqtt, topicOf, both)
+  const report = await audit(engine, data)
+  expect(report).toMatchObject({ isBalanced: true, isSettled: true, differences: [] })
+  expect(report.ledger).toMatchObject([{ deadLettered: ahead.length, messages: both.length }])
+  const letters = await engine.query(
+    'SELECT device, reason, toInt32(count()) AS n FROM millrace.dead_letters GROUP BY device, reason',
+  )
+  const reason = 'quarantined: more than 300000 ms ahead of its arrival'
+  expect(letters).toEqual([{ device: 'ahead', reason, n: ahead.length }])
+  for (const table of ['samples', 'rollups', 'windows'])
+    expect(await engine.query(`SELECT 1 FROM millrace.${table} WHERE device = 'ahead' LIMIT 1`)).toEqual([])
+  expect(await engine.stop()).toBe(0)
+  const last = await EngineProcess.start([config, '--data', data])
+  cleanups.push(() => last.kill())
+  const compared = { query: last.query.bind(last), stream: 'plant', specs: await specsOf(config) }
+  expect((await compareWindows(compared)).differences, `seed ${seed}`).toEqual([])
 }, 120_000)

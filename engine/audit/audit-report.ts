@@ -6,7 +6,9 @@ import { printable } from './printable.ts'
 type Row = (string | number)[]
 
 export function formatAudit(report: AuditReport): string {
-  const parts = [ledgerTable(report), rowsTable(report), windowsTable(report), journalLine(report)]
+  const parts = [ledgerTable(report), rowsTable(report), windowsTable(report)]
+  if (report.sampledWindows.length > 0) parts.push(sampledTable(report))
+  parts.push(journalLine(report))
   for (const note of report.notes) parts.push(`note: ${printable(note)}\n`)
   if (report.differenceCount > 0) parts.push(differenceLines(report))
   return `${parts.join('\n')}\nbalanced: ${report.isBalanced ? 'yes' : 'NO'}\n`
@@ -50,6 +52,19 @@ function windowsTable({ windows }: AuditReport): string {
   return layOut([
     ['windows', '', 'readings', 'counted', 'in open windows'],
     ...windows.map(({ window, stream, samples, rollups, open }) => [window, stream, samples, rollups, open]),
+  ])
+}
+
+function sampledTable({ sampledWindows }: AuditReport): string {
+  return layOut([
+    ['windows that do not merge', '', 'series', 'windows', 'as in samples'],
+    ...sampledWindows.map(({ window, stream, series, compared, equal }) => [
+      window,
+      stream,
+      series,
+      compared,
+      equal,
+    ]),
   ])
 }
 

@@ -1,15 +1,29 @@
 /** Cooked rows with known differences in a real ClickHouse: each kind is found, and nothing else. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { DEFAULT_CONFIG } from '../config.ts'
+import {
+  calendar,
+  count,
+  DEFAULT_CONFIG,
+  hopping,
+  type MillraceOptions,
+  type Operator,
+  type StreamOptions,
+  session,
+  sliding,
+  tumbling,
+} from '../config.ts'
+import { checkConfig } from '../config-check.ts'
+import { layoutOf } from '../config-layout.ts'
 import { columnNames, ROLLUPS_COLUMNS } from '../store/columns.ts'
 import { openFixture, type StoreFixture } from '../store/store-fixture.ts'
 import { connectStore, type StoreTarget } from '../store/target.ts'
+import { batchWindows } from '../store/windows-sql.ts'
 import { type AuditReport, runAudit } from './audit.ts'
 import { formatAudit } from './audit-report.ts'
 import type { JournalFindings } from './journal-walk.ts'
 import { shortestTtlMs } from './retention.ts'
 
-const TABLES = ['samples', 'rollups', 'dead_letters', 'ledger']
+const TABLES = ['samples', 'rollups', 'dead_letters', 'ledger', 'windows']
 
 let fixture: StoreFixture
 /** As analysts see it: everything the audit asks must pass the guard. */
@@ -89,8 +103,16 @@ async function audit(
   sinceMs: number | null = null,
   widths = DEFAULT_CONFIG.windows.widths,
 ): Promise<AuditReport> {
+  return await auditConfig({ windows: { widths } }, journal, sinceMs)
+}
+
+async function auditConfig(
+  options: MillraceOptions,
+  journal: Partial<JournalFindings> = {},
+  sinceMs: number | null = null,
+): Promise<AuditReport> {
   const walk = () => Promise.resolve([{ ...DRAINED, ...journal }])
-  return await runAudit({ target, walk, windows: { ...DEFAULT_CONFIG.windows, widths }, sinceMs })
+  return await runAudit({ target, walk, layout: layoutOf(checkConfig(options)), sinceMs })
 }
 
 const texts = (report: AuditReport): string[] => report.differences.map(({ text }) => text)
@@ -278,6 +300,133 @@ describe('cooked books', () => {
       'journal: journal/0/0000000002.journal is damaged at byte 64, 400 bytes; unconfirmed messages in it are lost',
     ])
     expect(report.notes).toEqual(['the engine found damage and set it aside: journal/0/2-0.damaged'])
+  })
+})
+
+describe('windows of every kind', () => {
+  beforeEach(cook)
+  afterEach(wipe)
+
+  const KINDS: Operator[] = [
+    tumbling('10s'),
+    hopping('1m', '20s'),
+    calendar('day', 'Asia/Kolkata', { aggregates: ['mean', 'time_weighted_mean'] }),
+    session('2s'),
+    count(7),
+    sliding('5s', { aggregates: ['min', 'increase'] }),
+  ]
+  const streamOf = (operators: Operator[], more: Partial<StreamOptions> = {}): MillraceOptions => ({
+    streams: [{ name: 'telemetry', topic: 'devices/{device}/telemetry', operators, ...more }],
+  })
+
+  /** Of all windows but 10s and 1m, which are cooked. */
+  async function cookWindows(): Promise<void> {
+    const rollups = (
+      window: string,
+      starts: string,
+    ): string => `rollups (${columnNames(ROLLUPS_COLUMNS).join(', ')})
+      SELECT stream, device, metric, '${window}', ${starts} AS start,
+      count(), sum(value), min(value), max(value), min((ts, value)), max((ts, value))
+      FROM millrace.samples WHERE NOT isNaN(value) GROUP BY 1, 2, 3, 5`
+    const hop = 'toStartOfInterval(ts, INTERVAL 20 SECOND)'
+    await insert(
+      rollups('1m/20s', `arrayJoin([${hop}, ${hop} - INTERVAL 20 SECOND, ${hop} - INTERVAL 40 SECOND])`),
+    )
+    await insert(rollups('day Asia/Kolkata', `toStartOfDay(ts, 'Asia/Kolkata')`))
+    for (const { spec } of checkConfig(streamOf(KINDS)).pipelines[0].operators.slice(2))
+      await insert(`windows SELECT *, 2, 0 FROM (${batchWindows('telemetry', spec)})`)
+  }
+
+  test('are as their readings', async () => {
+    await cookWindows()
+    const report = await auditConfig(streamOf(KINDS))
+    expect(texts(report)).toEqual([])
+    expect(report).toMatchObject({ isBalanced: true, isSettled: true, notes: [] })
+    expect(report.windows.map(({ window, samples, rollups }) => [window, samples, rollups])).toEqual([
+      ['10s', 216, 216],
+      ['1m/20s', 3 * 216, 3 * 216],
+      ['day Asia/Kolkata', 216, 216],
+    ])
+    const sampled = report.sampledWindows.map(({ window, series, compared, equal }) => [
+      window,
+      series,
+      compared - equal,
+    ])
+    expect(sampled).toEqual(
+      ['day Asia/Kolkata', 'session 2s', 'count 7', 'sliding 5s'].map((window) => [window, 3, 0]),
+    )
+    expect(formatAudit(report)).toMatch(
+      /\nwindows that do not merge +series +windows +as in samples\nday Asia/,
+    )
+  })
+
+  test('are missing, wrong, or too many', async () => {
+    await cookWindows()
+    const remove = (table: string, condition: string) =>
+      fixture.target.command(
+        `ALTER TABLE millrace.${table} DELETE WHERE ${condition} SETTINGS mutations_sync = 1`,
+      )
+    await remove('rollups', `window = '1m/20s' AND device = 'd1' AND toUnixTimestamp(start) = 1700000040`)
+    await remove(
+      'windows',
+      `window = 'count 7' AND device = 'd2' AND toUnixTimestamp64Milli(start) = ${START_MS + 2000}`,
+    )
+    await insert(`windows SELECT * REPLACE (start - 1 AS start) FROM millrace.windows
+      WHERE window = 'sliding 5s' AND device = 'd0' ORDER BY start LIMIT 1`)
+    await insert(`windows SELECT * REPLACE (count + 1 AS count, 3 AS version) FROM millrace.windows
+      WHERE window = 'day Asia/Kolkata' AND device = 'd0'`)
+    expect(texts(await auditConfig(streamOf(KINDS)))).toEqual([
+      expect.stringMatching(
+        /^rollups 1m\/20s of telemetry in the hour from 2023-11-14 22:00: samples has 648 readings, the windows/,
+      ),
+      expect.stringMatching(
+        /^windows day Asia\/Kolkata of telemetry d0 m, .*: samples give one of 72 readings, the table has one of 73/,
+      ),
+      'windows count 7 of telemetry d2 m, start 2023-11-14T22:13:22.000Z: samples give one of 7 readings, the table has no such window',
+      expect.stringMatching(
+        /^windows sliding 5s of telemetry d0 m, .*: samples give no such window, the table has one of /,
+      ),
+    ])
+  })
+
+  test('of series that are not quiet are left out', async () => {
+    const running = { areWindowsClosed: false, timeMs: START_MS + COUNT * 1000, messagesEnd: 5 }
+    const report = await auditConfig(streamOf([session('2s')]), running)
+    expect(report).toMatchObject({ isBalanced: true, sampledWindows: [] })
+    const later = await auditConfig(streamOf([session('2s')]), {
+      ...running,
+      timeMs: running.timeMs + 60_000,
+    })
+    expect(later).toMatchObject({ isBalanced: false, sampledWindows: [{ series: 3, equal: 0 }] })
+  })
+
+  test('of a part of the readings, and those that cannot be compared', async () => {
+    await insert(`samples SELECT * REPLACE ('x%.y' AS metric) FROM millrace.samples`)
+    await insert(`ledger SELECT * REPLACE (2 AS mark) FROM millrace.ledger WHERE shard = 0`)
+    const branches = (include: string[], exclude: string[]) => ({
+      branches: [{ metrics: { include, exclude }, operators: [tumbling('10s')] }],
+    })
+    const options = (more: Partial<StreamOptions>): MillraceOptions => ({
+      streams: [{ name: 'telemetry', topic: 'devices/{device}/telemetry', ...more }],
+    })
+    expect(texts(await auditConfig(options({})))).toHaveLength(2)
+    expect(texts(await auditConfig(options(branches(['m', 'z'], []))))).toEqual([])
+    expect(texts(await auditConfig(options(branches(['*'], ['x%*y']))))).toEqual([])
+    expect(texts(await auditConfig(options(branches(['*'], ['x_*y']))))).toHaveLength(1)
+    const filtered = await auditConfig(
+      options({
+        branches: [{ filter: () => true, operators: [tumbling('1m')] }, { operators: [tumbling('1h')] }],
+      }),
+    )
+    expect(filtered.notes).toEqual([
+      'windows 1m of telemetry are not compared: a filter decides what they take',
+    ])
+    expect(filtered.differences).toMatchObject([{ window: '1h', expected: 432, found: 0 }])
+    const none = await auditConfig(options({ raw: false }))
+    expect(none.notes).toEqual([
+      'windows of telemetry are not compared: its readings are not kept (raw: false)',
+    ])
+    expect(none).toMatchObject({ isBalanced: true, windows: [] })
   })
 })
 

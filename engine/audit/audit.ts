@@ -7,19 +7,22 @@
  * times and nothing came between, nothing moved and every check is strict. Otherwise the arrival minutes that pending
  * messages may still change are left out of the comparison, and told as in flight.
  */
-import type { WindowConfig } from '../config.ts'
-import { durationMs as widthOf } from '../config-value.ts'
+import { rollupAggregates, windowAggregates } from '../../operators/window-spec.ts'
+import type { ConfigLayout } from '../config-layout.ts'
 import type { StoreTarget } from '../store/target.ts'
+import { comparedWindows } from './compared-windows.ts'
 import type { Difference } from './difference.ts'
 import type { JournalFindings } from './journal-walk.ts'
 import { type Checked, checkBalance, checkTable, type LedgerSums, type TableSums } from './ledger-check.ts'
+import { checkOrdered, type SampledWindows } from './ordered-check.ts'
 import { type ComparedSince, comparedSince } from './retention.ts'
 import { checkRollups, type WindowSums } from './rollup-check.ts'
 
 export interface AuditSettings {
   target: StoreTarget
   walk: () => Promise<JournalFindings[]>
-  windows: WindowConfig
+  /** What the journals are written under. */
+  layout: Pick<ConfigLayout, 'streams' | 'windows'>
   /** Compare only what arrived, and windows that start, at or after this time; null for all. */
   sinceMs: number | null
 }
@@ -32,7 +35,10 @@ export interface AuditReport {
   isSettled: boolean
   ledger: LedgerSums[]
   tables: TableSums[]
+  /** Of windows that merge. */
   windows: WindowSums[]
+  /** Of windows that do not merge. */
+  sampledWindows: SampledWindows[]
   journals: JournalFindings[]
   /** Messages that are journalled and not known to be in ClickHouse. */
   pendingCount: number
@@ -45,6 +51,8 @@ export interface AuditReport {
 const RING_DELAY_MS_MAX = 10_000
 /** A window that is due leaves with the next tick and batch; these take about that long, ms. */
 const LEAVE_MS_MAX = 5000
+/** Amendments wait to be joined, ms. */
+const AMENDMENT_MS_MAX = 15_000
 /** While things move, a difference may be two tables read at two moments: it must show again. */
 const LOOK_COUNT_MAX = 3
 const LOOK_PAUSE_MS = 700
@@ -78,6 +86,7 @@ interface Checks {
   ledger: Checked<LedgerSums>
   tables: Checked<TableSums>
   windows: Checked<WindowSums>
+  sampledWindows: Checked<SampledWindows>
   notes: string[]
 }
 
@@ -87,13 +96,26 @@ async function runChecks(
   journals: readonly JournalFindings[],
   inFlightMs: number,
 ): Promise<Checks> {
-  const { target, sinceMs } = settings
+  const { target, sinceMs, layout } = settings
   const since = await comparedSince(target, sinceMs)
+  const { windows, notes } = comparedWindows(layout.streams)
+  const { latenessMs, idleTimeoutMs } = layout.windows
+  const rule = { latenessMs, activeSinceMs: Math.min(activeSince(journals, idleTimeoutMs), inFlightMs) }
+  const quietSinceMs = Math.min(activeSince(journals, idleTimeoutMs + AMENDMENT_MS_MAX), inFlightMs)
+  const rollups: Checked<WindowSums>[] = []
+  const ordered: Checked<SampledWindows>[] = []
+  for (const window of windows) {
+    if (rollupAggregates(window.spec).length > 0)
+      rollups.push(await checkRollups(target, window, since.windowsMs, rule))
+    if (windowAggregates(window.spec).length > 0)
+      ordered.push(await checkOrdered(target, window, since, quietSinceMs))
+  }
   return {
     ledger: await checkBalance(target, sinceMs),
     tables: await checkTables(target, since, inFlightMs),
-    windows: await checkWindows(settings, since, journals, inFlightMs),
-    notes: since.notes,
+    windows: together(rollups),
+    sampledWindows: together(ordered),
+    notes: [...since.notes, ...notes],
   }
 }
 
@@ -108,26 +130,10 @@ async function checkTables(
   ])
 }
 
-async function checkWindows(
-  { target, windows }: AuditSettings,
-  since: ComparedSince,
-  journals: readonly JournalFindings[],
-  inFlightMs: number,
-): Promise<Checked<WindowSums>> {
-  const { latenessMs, aheadGuardMs } = windows
-  const activeSinceMs = Math.min(activeSince(journals, windows.idleTimeoutMs), inFlightMs)
-  const rule = { latenessMs, aheadGuardMs, activeSinceMs }
-  const checked: Checked<WindowSums>[] = []
-  for (const window of windows.widths) {
-    checked.push(await checkRollups(target, window, widthOf(window), since.windowsMs, rule))
-  }
-  return together(checked)
-}
-
 function reportOf(checks: Checks, journals: JournalFindings[], isStrict: boolean): AuditReport {
-  const { ledger, tables, windows } = checks
+  const { ledger, tables, windows, sampledWindows } = checks
   const damages = journals.flatMap(damageDifferences)
-  const checked = [ledger, tables, windows]
+  const checked = [ledger, tables, windows, sampledWindows]
   const differenceCount = checked.reduce((sum, check) => sum + check.differenceCount, damages.length)
   return {
     isBalanced: differenceCount === 0,
@@ -136,6 +142,7 @@ function reportOf(checks: Checks, journals: JournalFindings[], isStrict: boolean
     ledger: ledger.sums,
     tables: tables.sums,
     windows: windows.sums,
+    sampledWindows: sampledWindows.sums,
     journals,
     pendingCount: journals.reduce((sum, { pendingCount }) => sum + pendingCount, 0),
     differences: [...checked.flatMap((check) => check.differences), ...damages],

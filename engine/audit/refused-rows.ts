@@ -9,18 +9,18 @@ const IS_REFUSED = `topic = '' AND startsWith(reason, 'refused by ClickHouse')`
 /** Of a row of `dead_letters`: the ledger counts it. */
 export const IS_IN_LEDGER = `NOT (${IS_REFUSED} AND JSONExtractString(payload, 'table') != 'samples')`
 
-/** Finite readings that `samples` would hold: stream and `tick`, their time in ms. */
+/** Finite readings of one stream that `samples` would hold: metric and `tick`, their time in ms. */
 export const REFUSED_READINGS = `
-  SELECT toString(stream) AS stream, ${timeOf('ts')} AS tick
+  SELECT JSONExtractString(payload, 'metric') AS metric, ${timeOf('ts')} AS tick
   FROM millrace.dead_letters
-  WHERE ${IS_REFUSED} AND JSONExtractString(payload, 'table') = 'samples'
+  WHERE ${IS_REFUSED} AND stream = {stream:String} AND JSONExtractString(payload, 'table') = 'samples'
     AND JSONType(payload, 'value') IN ('Double', 'Int64', 'UInt64')`
 
-/** Windows of one width that `rollups` would hold: stream, count and `start_ms`. */
+/** Windows of one stream and label that `rollups` would hold: count and `start_ms`. */
 export const REFUSED_WINDOWS = `
-  SELECT toString(stream) AS stream, JSONExtractUInt(payload, 'count') AS count, ${timeOf('start')} AS start_ms
+  SELECT JSONExtractUInt(payload, 'count') AS count, ${timeOf('start')} AS start_ms
   FROM millrace.dead_letters
-  WHERE ${IS_REFUSED} AND JSONExtractString(payload, 'table') = 'rollups'
+  WHERE ${IS_REFUSED} AND stream = {stream:String} AND JSONExtractString(payload, 'table') = 'rollups'
     AND JSONExtractString(payload, 'window') = {window:String}`
 
 function timeOf(field: string): string {

@@ -11,6 +11,10 @@ export interface ComparedSince {
   deadLettersMs: number
   /** Windows that start at or after it. */
   windowsMs: number
+  /** The same of windows that do not merge. */
+  orderedMs: number
+  /** From when on `samples` has all readings, by event time; -Infinity for all times. */
+  keptMs: number
   /** For people: what is left out, and why. */
   notes: string[]
 }
@@ -58,6 +62,8 @@ export async function comparedSince(target: StoreTarget, sinceMs: number | null)
     samplesMs: wholeMinute(Math.max(ledger, samples)),
     deadLettersMs: wholeMinute(Math.max(ledger, keptSince('dead_letters'))),
     windowsMs: Math.max(since, samples, keptSince('rollups')),
+    orderedMs: Math.max(since, samples, keptSince('windows')),
+    keptMs: samples,
     notes,
   }
 }

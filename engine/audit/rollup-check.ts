@@ -1,21 +1,29 @@
 /**
- * The rollups against the readings they are made of: for each width, how many readings its windows count, by stream and
- * hour of the windows' starts, against the finite readings in `samples`. What is missing may be in windows that are
- * still open; how many readings those can hold is asked only when something is missing.
+ * The rollups against the readings they are made of: for each window operator, how many readings its windows count, by hour of
+ * the windows' starts, against the finite readings in `samples`, each as often as windows hold it. What is missing may be in
+ * windows that are still open; how many readings those can hold is asked only when something is missing.
  */
+import { assert } from '../../base/assert.ts'
+import type { WindowSpec } from '../../operators/window-spec.ts'
+import { quoteString } from '../store/sql-tokens.ts'
 import type { StoreTarget } from '../store/target.ts'
+import { calendarBounds } from '../store/window-bounds.ts'
+import type { ComparedWindow } from './compared-windows.ts'
 import { DIFFERENCE_COUNT_MAX, type Difference, minuteText } from './difference.ts'
 import { type Checked, sortedTriples, type Triple } from './ledger-check.ts'
 import { REFUSED_READINGS, REFUSED_WINDOWS } from './refused-rows.ts'
 
 const HOUR_MS = 3_600_000
-/** Of one stream and width, that are looked at more closely. */
+/** Of one stream and window, that are looked at more closely. */
 const HOUR_COUNT_MAX = 10_000
 
 export interface WindowSums {
   stream: string
   window: string
-  /** Finite readings in `samples`, and those that ClickHouse refused there. */
+  /**
+   * Finite readings in `samples`, and those that ClickHouse refused there; of hopping windows each as often as windows hold
+   * it.
+   */
   samples: number
   /** Readings that the windows count. */
   rollups: number
@@ -26,7 +34,6 @@ export interface WindowSums {
 /** What decides whether a window may be open. */
 export interface OpenRule {
   latenessMs: number
-  aheadGuardMs: number
   /** Series whose last reading arrived at this time or later may have open windows; Infinity when none has. */
   activeSinceMs: number
 }
@@ -34,111 +41,136 @@ export interface OpenRule {
 /** Windows that start at or after `sinceMs`. */
 export async function checkRollups(
   target: StoreTarget,
-  window: string,
-  widthMs: number,
+  window: ComparedWindow,
   sinceMs: number,
   rule: OpenRule,
 ): Promise<Checked<WindowSums>> {
-  const params = { window, width: widthMs, since: bounded(sinceMs), max: HOUR_COUNT_MAX }
-  const rows = await target.query<StreamRow>(COMPARISON, params)
-  const isAnyDifferent = rows.some(({ wrong }) => wrong.length > 0)
+  const { stream, label } = window
+  const params = { stream, window: label, since: boundedMs(sinceMs), max: HOUR_COUNT_MAX }
+  const [row] = await target.query<StreamRow>(comparison(window), params)
   const openable =
-    isAnyDifferent && rule.activeSinceMs !== Number.POSITIVE_INFINITY
-      ? await openableReadings(target, params, rule)
-      : new Map<string, number>()
-  const checked = rows.map((row) => findings(window, row, openable))
-  return {
-    sums: checked.flatMap(({ sums }) => sums),
-    differences: checked.flatMap(({ differences }) => differences).slice(0, DIFFERENCE_COUNT_MAX),
-    differenceCount: checked.reduce((sum, { differenceCount }) => sum + differenceCount, 0),
-  }
+    row.wrong.length > 0 && rule.activeSinceMs !== Number.POSITIVE_INFINITY
+      ? await openableReadings(target, window, params, rule)
+      : new Map<number, number>()
+  return findings(window, row, openable)
 }
 
-/** A stream's sums, and its first hours that differ: hour, readings in samples, readings in windows. */
+/** A window's sums, and the first hours that differ: hour, readings in samples, readings in windows. */
 interface StreamRow {
-  stream: string
   samples: string
   rollups: string
   wrongCount: string
   wrong: Triple[]
 }
 
-/** Start of a reading's window, ms: whole widths from the epoch, before 1970 too. */
-const START = 'tick - positiveModulo(tick, {width:Int64})'
 const HOUR = `intDiv(start_ms - positiveModulo(start_ms, ${HOUR_MS}), ${HOUR_MS})`
 
-const COMPARISON = `
-  SELECT stream, toString(sum(s_count)) AS samples, toString(sum(r_count)) AS rollups,
+interface Place {
+  /** What calendar windows are told by, before a query. */
+  unit: string
+  /** Of a reading's time `tick`, what it shares with all readings that are in the same windows. */
+  pane: string
+  /** The starts of those windows, from `pane`: an array. */
+  starts: string
+  /** From `start_ms`. */
+  end: string
+}
+
+function placeOf(spec: WindowSpec): Place {
+  if (spec.kind === 'calendar') {
+    const bounds = calendarBounds(spec.timeZone)
+    const unit = `WITH ${quoteString(spec.unit)} AS unit`
+    return { unit, pane: bounds.first('tick'), starts: '[pane]', end: bounds.end('start_ms') }
+  }
+  assert(spec.kind === 'tumbling' || spec.kind === 'hopping', 'windows of this kind merge')
+  const { widthMs } = spec
+  const hopMs = spec.kind === 'hopping' ? spec.hopMs : widthMs
+  return {
+    unit: '',
+    pane: `tick - positiveModulo(tick, ${hopMs})`,
+    starts: `arrayMap(i -> pane - i * ${hopMs}, range(${widthMs / hopMs}))`,
+    end: `start_ms + ${widthMs}`,
+  }
+}
+
+function comparison({ spec, condition }: ComparedWindow): string {
+  const { unit, pane, starts } = placeOf(spec)
+  return `${unit}
+  SELECT toString(sum(s_count)) AS samples, toString(sum(r_count)) AS rollups,
     toString(countIf(s_count != r_count)) AS wrongCount,
     groupArrayIf({max:UInt32})((hour, s_count, r_count), s_count != r_count) AS wrong
   FROM (
-    SELECT stream, hour, sum(s) AS s_count, sum(r) AS r_count
+    SELECT hour, sum(s) AS s_count, sum(r) AS r_count
     FROM (
-      SELECT toString(stream) AS stream, ${HOUR} AS hour, toInt64(count()) AS s, toInt64(0) AS r
+      SELECT ${HOUR} AS hour, toInt64(sum(n)) AS s, toInt64(0) AS r
       FROM (
-        SELECT stream, tick, ${START} AS start_ms
+        SELECT ${pane} AS pane, count() AS n
         FROM (
-          SELECT toString(stream) AS stream, toUnixTimestamp64Milli(ts) AS tick
-          FROM millrace.samples WHERE isFinite(value)
+          SELECT toString(metric) AS metric, toUnixTimestamp64Milli(ts) AS tick
+          FROM millrace.samples WHERE stream = {stream:String} AND isFinite(value)
           UNION ALL ${REFUSED_READINGS}
         )
+        WHERE ${condition} GROUP BY pane
       )
-      WHERE start_ms >= {since:Int64} GROUP BY stream, hour
+      ARRAY JOIN ${starts} AS start_ms
+      WHERE start_ms >= {since:Int64} GROUP BY hour
       UNION ALL
-      SELECT toString(stream), ${HOUR} AS hour, toInt64(0), toInt64(sum(count))
+      SELECT ${HOUR} AS hour, toInt64(0), toInt64(sum(count))
       FROM (
-        SELECT toString(stream) AS stream, toUInt64(count) AS count, toUnixTimestamp64Milli(start) AS start_ms
-        FROM millrace.rollups WHERE window = {window:String}
+        SELECT toUInt64(count) AS count, toUnixTimestamp64Milli(start) AS start_ms
+        FROM millrace.rollups WHERE stream = {stream:String} AND window = {window:String}
         UNION ALL ${REFUSED_WINDOWS}
       )
-      WHERE start_ms >= {since:Int64} GROUP BY stream, hour
+      WHERE start_ms >= {since:Int64} GROUP BY hour
     )
-    GROUP BY stream, hour ORDER BY hour
-  )
-  GROUP BY stream ORDER BY stream`
+    GROUP BY hour ORDER BY hour
+  )`
+}
 
 /**
- * By stream and hour, how many readings lie in windows that may be open: of series that are not idle, those that the
- * watermark has not passed, and those that came lately (of late and ahead readings the engine waits for more).
+ * By hour, how many readings lie in windows that may be open: of series that are not idle, those that the watermark has not
+ * passed, and those that came lately (of late readings the engine waits for more).
  */
 async function openableReadings(
   target: StoreTarget,
+  { spec, condition }: ComparedWindow,
   params: Record<string, unknown>,
-  { latenessMs, aheadGuardMs, activeSinceMs }: OpenRule,
-): Promise<Map<string, number>> {
-  const rows = await target.query<{ stream: string; hour: string; n: string }>(
-    `SELECT stream, toString(${HOUR}) AS hour, toString(count()) AS n
+  { latenessMs, activeSinceMs }: OpenRule,
+): Promise<Map<number, number>> {
+  const { unit, pane, starts, end } = placeOf(spec)
+  const rows = await target.query<{ hour: string; n: string }>(
+    `${unit} SELECT toString(${HOUR}) AS hour, toString(count()) AS n
     FROM (
-      SELECT toString(stream) AS stream, device, metric, toUnixTimestamp64Milli(ts) AS tick, ${START} AS start_ms,
-        toUnixTimestamp64Milli(arrival) AS arrival_ms
-      FROM millrace.samples WHERE isFinite(value)
+      SELECT device, metric, arrival_ms, arrayJoin(${starts}) AS start_ms, ${end} AS end_ms
+      FROM (
+        SELECT device, metric, toUnixTimestamp64Milli(ts) AS tick, ${pane} AS pane,
+          toUnixTimestamp64Milli(arrival) AS arrival_ms
+        FROM millrace.samples WHERE stream = {stream:String} AND isFinite(value) AND ${condition}
+      )
     ) AS readings
     INNER JOIN (
-      SELECT toString(stream) AS stream, device, metric,
-        maxIf(toUnixTimestamp64Milli(ts),
-          toUnixTimestamp64Milli(ts) <= toUnixTimestamp64Milli(arrival) + {guard:Int64}) AS newest_ms
+      SELECT device, metric, max(toUnixTimestamp64Milli(ts)) AS newest_ms
       FROM millrace.samples
-      WHERE toUnixTimestamp64Milli(arrival) >= {active:Int64} GROUP BY stream, device, metric
-    ) AS series USING (stream, device, metric)
-    WHERE start_ms >= {since:Int64}
-      AND (start_ms + {width:Int64} + {lateness:Int64} > newest_ms OR arrival_ms >= {active:Int64})
-    GROUP BY stream, hour`,
-    { ...params, guard: aheadGuardMs, lateness: latenessMs, active: Math.floor(activeSinceMs) },
+      WHERE stream = {stream:String} AND toUnixTimestamp64Milli(arrival) >= {active:Int64} GROUP BY device, metric
+    ) AS series USING (device, metric)
+    WHERE start_ms >= {since:Int64} AND (end_ms + {lateness:Int64} > newest_ms OR arrival_ms >= {active:Int64})
+    GROUP BY hour`,
+    { ...params, lateness: latenessMs, active: Math.floor(activeSinceMs) },
   )
-  return new Map(rows.map(({ stream, hour, n }) => [`${hour} ${stream}`, Number(n)]))
+  return new Map(rows.map(({ hour, n }) => [Number(hour), Number(n)]))
 }
 
 function findings(
-  window: string,
-  { stream, samples, rollups, wrongCount, wrong }: StreamRow,
-  openable: ReadonlyMap<string, number>,
+  { stream, label: window }: ComparedWindow,
+  { samples, rollups, wrongCount, wrong }: StreamRow,
+  openable: ReadonlyMap<number, number>,
 ): Checked<WindowSums> {
   const differences: Difference[] = []
   let open = 0
   let openHours = 0
   for (const [hour, inSamples, inRollups] of sortedTriples(wrong)) {
     const missing = inSamples - inRollups
-    if (missing > 0 && missing <= (openable.get(`${hour} ${stream}`) ?? 0)) {
+    if (missing > 0 && missing <= (openable.get(hour) ?? 0)) {
       open += missing
       openHours++
       continue
@@ -148,10 +180,12 @@ function findings(
     const text = `${place}: samples has ${inSamples} readings, the windows count ${inRollups}`
     differences.push({ check: 'rollups', stream, window, at, expected: inSamples, found: inRollups, text })
   }
-  const sums = [{ stream, window, samples: Number(samples), rollups: Number(rollups), open }]
-  return { sums, differences, differenceCount: Number(wrongCount) - openHours }
+  const isEmpty = samples === '0' && rollups === '0'
+  const sums = isEmpty ? [] : [{ stream, window, samples: Number(samples), rollups: Number(rollups), open }]
+  const differenceCount = Number(wrongCount) - openHours
+  return { sums, differences: differences.slice(0, DIFFERENCE_COUNT_MAX), differenceCount }
 }
 
-function bounded(ms: number): number {
+export function boundedMs(ms: number): number {
   return Number.isFinite(ms) ? Math.floor(ms) : Number.MIN_SAFE_INTEGER
 }

@@ -22,8 +22,9 @@ ${STORE_HELP}                       Without either, the store in DIR is started 
   --wait S             repeat until nothing is pending and no window is open, at most S seconds
   --json               the report as one JSON object
 
-Windows of the widths that the engine has now are compared, with readings of all times: after a change of the
-widths compare with --since. Readings in windows that may still be open are no difference.
+The windows that the engine has now are compared, with readings of all times: after a change of the config compare
+with --since. Readings in windows that may still be open are no difference. Of windows that do not merge those of a
+few series are compared. Left out is what is not kept in samples, or depends on a branch's filter.
 The last line is "balanced: yes" or "balanced: NO", the exit code 0 or 1. Nothing is changed.
 `
 
@@ -53,12 +54,12 @@ export async function auditCommand(args: string[], io: CommandIo): Promise<numbe
   const progress = new ProgressLine(io)
   const closings: (() => Promise<void>)[] = []
   try {
-    const { shards, windows } = recordedLayout(values.data)
+    const { shards, config: layout } = recordedLayout(values.data)
     const journals = new JournalAudit(resolve(values.data), shards, (done, size) => progress.show(done, size))
     closings.push(() => journals.close())
     const isDefaultStore = values.store === undefined && values.clickhouse === undefined
     const target = await openTarget(connectStore(address), values, isDefaultStore, closings)
-    const settings = { target, walk: () => journals.walk(), windows, sinceMs }
+    const settings = { target, walk: () => journals.walk(), layout, sinceMs }
     const report = await auditUntilSettled(() => runAudit(settings), waitMs)
     progress.end()
     io.stdout.write(values.json ? `${printableJson(report)}\n` : formatAudit(report))

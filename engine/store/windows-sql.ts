@@ -337,9 +337,9 @@ export function storedMeasure(name: (typeof MEASURES)[number]): string {
 
 /**
  * Batch SQL over all readings of a stream that gives the rows of `windows_latest` for a spec, however they came: the
- * aggregates of it that do not merge.
+ * aggregates of it that do not merge. `condition` is SQL over the series' columns, for those of some of them.
  */
-export function batchWindows(stream: string, spec: WindowSpec): string {
+export function batchWindows(stream: string, spec: WindowSpec, condition = '1'): string {
   const aggregates = windowAggregates(spec)
   assert(aggregates.length > 0, `no aggregate of ${windowLabel(spec)} goes to the windows`)
   const constants = {
@@ -357,7 +357,7 @@ export function batchWindows(stream: string, spec: WindowSpec): string {
   }
   const columns = Object.entries(constants).map(([name, sql]) => `${sql} AS ${name}`)
   const id = rangeId('stream', 'device', 'metric')
-  const samples = `${DATABASE}.samples WHERE stream = ${quoteString(stream)}`
+  const samples = `${DATABASE}.samples WHERE stream = ${quoteString(stream)} AND ${condition}`
   const readings = `SELECT ${id} AS range_id, ${columns.join(', ')}, toUnixTimestamp64Milli(ts) AS t, value, text
     FROM ${samples} AND ${IS_TAKEN}`
   const windows = windowsOf(spec.kind, readings, spec.kind === 'calendar' ? spec.timeZone : undefined)
