@@ -119,16 +119,17 @@ describe('a killed engine', () => {
 })
 
 describe('an engine that fails', () => {
-  /** An engine whose config, which is code, does `fault` as long as there is the file `flag`. */
+  /** An engine whose config, which is code, does `fault` on the main thread as long as there is the file `flag`. */
   async function startFailing(fault: string): Promise<{ engine: EngineProcess; flag: string }> {
     const directory = newDirectory()
     const [config, flag] = [join(directory, 'config.ts'), join(directory, 'flag')]
     writeFileSync(
       config,
       `import { existsSync } from 'node:fs'
+      import { isMainThread } from 'node:worker_threads'
       const workers = []
       process.on('worker', (worker) => workers.push(worker))
-      setInterval(() => { if (existsSync(${JSON.stringify(flag)})) ${fault} }, 10)
+      setInterval(() => { if (isMainThread && existsSync(${JSON.stringify(flag)})) ${fault} }, 10)
       export default {}`,
     )
     const engine = await start([config, '--data', join(directory, 'data'), '--shards', '1'])

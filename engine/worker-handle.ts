@@ -10,6 +10,8 @@ export interface WorkerEvents {
   onDeath(error: Error): void
 }
 
+const EXIT_WAIT_MS = 1000
+
 export class WorkerHandle {
   readonly name: string
   #worker: Worker
@@ -65,7 +67,10 @@ export class WorkerHandle {
   async stop(): Promise<void> {
     this.#isStopping = true
     await this.request({ kind: 'stop' })
+    // All of ours is closed; the config, which is code, may hold the thread.
+    const patience = setTimeout(() => void this.#worker.terminate(), EXIT_WAIT_MS)
     await this.#exited
+    clearTimeout(patience)
   }
 
   #settle(request: WorkerRequest['kind'], isDone: boolean): void {
