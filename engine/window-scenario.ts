@@ -16,7 +16,7 @@ export interface Message {
 /** How long a message is under way, ms; by it the messages of a device are ordered. */
 export type Delay = (prng: Prng) => number
 
-export const DELAYS: Readonly<Record<string, Delay>> = {
+const DELAYS: Readonly<Record<string, Delay>> = {
   sorted: () => 0,
   shuffled: (prng) => prng.between(0, 4000),
   tail: (prng) => -2000 * Math.log(1 - prng.unit()) ** 3,
