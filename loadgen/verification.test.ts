@@ -126,6 +126,23 @@ describe('verification against chDB', () => {
     expect(verificationText(report)).toMatch(/^verified +yes, in/m)
   })
 
+  test('an engine that makes other windows', async () => {
+    await store.execute(`INSERT INTO millrace.rollups_merged
+      SELECT * REPLACE ('5m' AS window) FROM (SELECT * FROM millrace.rollups_merged WHERE window = '1m')`)
+    await change('rollups_merged', `DELETE WHERE window = '1m'`)
+    const report = await verify()
+    expect(report.isOk).toBe(false)
+    expect(report.windows.map(({ window, examples }) => [window, examples])).toEqual([
+      ['10s', []],
+      [
+        '1m',
+        [
+          'rollups has no window of 1m (there are 10s, 5m): only 10s and 1m can be verified, --rollups-wait 0 leaves them out',
+        ],
+      ],
+    ])
+  })
+
   test('a missing row', async () => {
     await change('samples', `DELETE WHERE ${device2} AND metric = 'm1' AND ts = ${tsOf(3)}`)
     const report = await verify()

@@ -197,9 +197,31 @@ async function verifyWindows(
   for (;;) {
     const windows = await onceThere(deadlineMs, () => checkWindows(store, plan, outcomes, latenessMs))
     const isSettled = windows.every(({ equal, compared }) => equal === compared)
-    if (isSettled || performance.now() > deadlineMs) return windows
+    if (isSettled) return windows
+    if (performance.now() > deadlineMs) return explainAbsent(store, plan, windows)
     await sleep(4 * POLL_MS)
   }
+}
+
+/** Windows of which there is none: the engine's config names others. */
+async function explainAbsent(
+  store: StoreClient,
+  plan: TelemetryPlan,
+  windows: WindowFindings[],
+): Promise<WindowFindings[]> {
+  const rows = await store.rows<{ window: string }>(
+    `SELECT DISTINCT toString(window) AS window FROM millrace.rollups_merged
+    WHERE stream = '${STREAM}' AND startsWith(device, '${plan.prefix}') ORDER BY window LIMIT 20`,
+  )
+  const there = rows.map(({ window }) => window)
+  return windows.map((findings) => {
+    const { window, compared } = findings
+    if (compared === 0 || there.includes(window)) return findings
+    const others = there.length === 0 ? '' : ` (there are ${there.join(', ')})`
+    const known = WINDOWS.map(({ window: label }) => label).join(' and ')
+    const advice = `only ${known} can be verified, --rollups-wait 0 leaves them out`
+    return { ...findings, examples: [`rollups has no window of ${window}${others}: ${advice}`] }
+  })
 }
 
 async function checkWindows(
