@@ -162,7 +162,7 @@ async function compareOrdered(
     query<Row>(`SELECT * REPLACE (${asMs(TIMES)}) FROM (${batchWindows(stream, spec)})`),
   ])
   const isNeeded =
-    sinceArrivalMs === undefined ? () => true : await arrivedSince(query, stream, sinceArrivalMs)
+    sinceArrivalMs === undefined ? () => true : await arrivedSince(query, stream, spec, sinceArrivalMs)
   const rowsFound = byKey(found)
   for (const row of wanted) {
     const key = keyOf(row)
@@ -177,11 +177,18 @@ async function compareOrdered(
   for (const key of rowsFound.keys()) add(result, `windows ${windowLabel(spec)} ${key} should not be there`)
 }
 
-/** Whether a window holds a reading that arrived since then. */
-async function arrivedSince(query: Query, stream: string, arrivalMs: number): Promise<(row: Row) => boolean> {
+/** Whether a window holds a reading that arrived since then, and counts. */
+async function arrivedSince(
+  query: Query,
+  stream: string,
+  { aggregates }: WindowSpec,
+  arrivalMs: number,
+): Promise<(row: Row) => boolean> {
+  const isTaken = aggregates.includes('states') ? `(isFinite(value) OR text != '')` : 'isFinite(value)'
   const rows = await query<{ device: string; metric: string; times: (number | string)[] }>(
     `SELECT device, metric, groupArray(toUnixTimestamp64Milli(ts)) AS times FROM millrace.samples
-    WHERE stream = ${quoteString(stream)} AND toUnixTimestamp64Milli(arrival) >= ${arrivalMs} GROUP BY device, metric`,
+    WHERE stream = ${quoteString(stream)} AND toUnixTimestamp64Milli(arrival) >= ${arrivalMs} AND ${isTaken}
+    GROUP BY device, metric`,
   )
   const times = new Map(rows.map((row) => [`${row.device} ${row.metric}`, row.times.map(Number)]))
   return ({ device, metric, first_ts, last_ts }) =>
