@@ -2,10 +2,12 @@
  * One config over journalled messages: a pipeline of its own, and the rows that it gives as keys and values that can be compared
  * with another's. Owned by one job of the dry run.
  */
+
 import { RecordKind, type RecordViews } from '../../codecs/journal/record.ts'
 import { WINDOW_CELLS, WindowCell } from '../../operators/ordered-rows.ts'
 import type { OrderedWindows } from '../../operators/ordered-windows.ts'
 import type { LimitsConfig, WindowConfig } from '../config.ts'
+import { alertsOf } from '../shard/alert-blocks.ts'
 import type { OperatorSet } from '../shard/operator-set.ts'
 import { Pipeline } from '../shard/pipeline.ts'
 import type { PipelineStream } from '../shard/pipeline-stream.ts'
@@ -16,6 +18,7 @@ export interface SideSettings {
   streams: readonly PipelineStream[]
   windows: WindowConfig
   metricsPerDeviceMax: number
+  detectedSeriesMax?: number
   inFlightMax: LimitsConfig['receiveMaximum']
 }
 
@@ -29,8 +32,8 @@ export class DryRunSide {
   #records: RoutedRecords
   #streams: string[]
 
-  constructor({ streams, windows, metricsPerDeviceMax, inFlightMax }: SideSettings) {
-    this.#pipeline = new Pipeline({ ...windows, inFlightMax, metricsPerDeviceMax, streams })
+  constructor({ streams, windows, ...limits }: SideSettings) {
+    this.#pipeline = new Pipeline({ ...windows, ...limits, streams })
     this.#records = new RoutedRecords(streams.map(({ stream }) => stream))
     this.#streams = streams.map(({ stream }) => stream.name)
   }
@@ -58,7 +61,7 @@ export class DryRunSide {
 
   /** What has come since it was called last. */
   takeRows(): SideRow[] {
-    const rows = [...this.#samples(), ...this.#rollups(), ...this.#letters()]
+    const rows = [...this.#samples(), ...this.#rollups(), ...this.#anomalies(), ...this.#letters()]
     this.#pipeline.clearRows()
     return rows
   }
@@ -120,6 +123,16 @@ export class DryRunSide {
       return { table: 'amendments', stream, window, key: name, value: times.join(' to ') }
     })
     return [...windows, ...asked]
+  }
+
+  /** Of each episode the last state. */
+  #anomalies(): SideRow[] {
+    return alertsOf(this.#pipeline, this.#streams).map((alert) => {
+      const { stream, device, metric, detector, raisedMs, state, severity, value, score } = alert
+      const key = `${device} ${metric} ${new Date(raisedMs).toISOString()}`
+      const latest = `${state} ${severity}, value ${value}, score ${score}`
+      return { table: 'anomalies', stream, window: detector, key, latest }
+    })
   }
 
   #statesOf({ rows, texts }: OrderedWindows, row: number): string[] {

@@ -76,6 +76,16 @@ const MUTANTS: Record<string, Mutation> = {
     from: '      if (set.rowCount > 0) retired.push(set)\n',
     to: '',
   },
+  'forgets at a restart what detectors know': {
+    file: 'engine/shard/stream-detectors.ts',
+    from: '      detector?.load(state)\n      assert(detector === undefined || state.isAtEnd',
+    to: '      assert(state !== undefined',
+  },
+  'tells alerts before their mark is durable': {
+    file: 'engine/shard/open-batches.ts',
+    from: "    this.#open.push({ mark, startPosition, batch, state: 'sealed' })\n",
+    to: "    this.#open.push({ mark, startPosition, batch, state: 'sealed' })\n    this.#alert(batch.alerts)\n",
+  },
   'takes a split before it is written down': {
     file: 'engine/shard/open-batches.ts',
     from: 'while (this.#splits[0]?.isAppended)',

@@ -15,6 +15,7 @@ import {
   calendar,
   count,
   derive,
+  detect,
   filter,
   hopping,
   type MillraceConfig,
@@ -161,8 +162,18 @@ function drawOperators(prng: Prng, isOrdered: boolean): Operator[] {
     ...(isOrdered ? (['session', 'count', 'sliding'] as const) : []),
   ] as const
   const operators = kinds.filter(() => prng.unit() < 0.35).map((kind) => drawOperator(prng, kind, isOrdered))
-  return operators.length > 0 ? operators : [tiers('10s', '1m')]
+  const detectors = isOrdered && prng.unit() < 0.8 ? DETECTORS.filter(() => prng.unit() < 0.5) : []
+  return operators.length > 0 ? [...operators, ...detectors] : [tiers('10s', '1m'), ...detectors]
 }
+
+/** Of each name one, so that branches may share it. Values are the numbers of messages, more or less: they rise. */
+const DETECTORS: Operator[] = [
+  detect('limits', { low: 60, high: 300, hysteresis: 20, quiet: '1s' }),
+  detect('limits', { name: 'odd', high: 2, metrics: ['m1', 'm3'], quiet: '10ms' }),
+  detect('flatline', { quiet: '1s' }),
+  detect('missing', { intervals: 1.5, metrics: ['m*'] }),
+  detect('multivariate', { metrics: ['m0', 'm1'], limit: 1, quiet: '1s', coolDown: '1s' }),
+]
 
 function drawOperator(prng: Prng, kind: WindowSpec['kind'], isOrdered: boolean): Operator {
   switch (kind) {

@@ -73,7 +73,7 @@ export class SimShard extends SimThread {
       snapshotIntervalBytes,
       sink: { target: store, prng, clock },
       clock,
-      alert: () => {},
+      alert: (alerts) => world.alerts.push(...alerts),
       wake: () => {
         this.isWoken = true
       },

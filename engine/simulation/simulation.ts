@@ -108,7 +108,7 @@ class Run {
       ...settings.sessions.map((session) => new SimSession(session, this.books, prng)),
     ]
     const [clock, disks, store, trace] = [this.#clock, this.#disks, this.#store, this.trace]
-    this.#world = { settings, prng, clock, disks, store, trace, config: this.#configs[0] }
+    this.#world = { settings, prng, clock, disks, store, trace, alerts: [], config: this.#configs[0] }
     this.#turns = new Turns(this.#world, this.#devices)
   }
 
@@ -129,7 +129,7 @@ class Run {
   }
 
   #judge(): Record<string, number> {
-    return judge(this.books, this.#store, {
+    return judge(this.books, this.#store, this.#world.alerts, {
       epochCount: this.#configs.length,
       isStateKept: this.#isStateKept,
       of: (epoch, stream, metric) => operatorsOf(this.#configs[epoch], stream, metric),

@@ -2,10 +2,12 @@
  * Compares the tables of a run that has ended with what its devices sent and were told: what was acknowledged is there,
  * nothing is there twice, every window counts each reading once, and the books balance.
  */
+import type { Alert } from '../shard/alert.ts'
 import { type Books, type Message, READINGS_MAX, type Reading } from './books.ts'
 import type { NativeColumns } from './native-reader.ts'
 import type { SimStore } from './sim-store.ts'
 import { SimulationError } from './simulation-error.ts'
+import { judgeEpisodes } from './verdict-episodes.ts'
 import { judgeRollups, judgeVersions, type Operators, type Row } from './verdict-windows.ts'
 import { AHEAD_GUARD_MS } from './world.ts'
 
@@ -18,7 +20,12 @@ interface Found {
 }
 
 /** Throws SimulationError for the first thing that is wrong. Returns how many rows of each kind there are. */
-export function judge(books: Books, store: SimStore, operators: Operators): Record<string, number> {
+export function judge(
+  books: Books,
+  store: SimStore,
+  alerts: readonly Alert[],
+  operators: Operators,
+): Record<string, number> {
   const tables = readTables(store)
   const { letters, refused } = sortLetters(tables.dead_letters)
   const refusedSamples = refused.filter(({ table }) => table === 'samples')
@@ -34,6 +41,7 @@ export function judge(books: Books, store: SimStore, operators: Operators): Reco
     'dead letter': letters.length,
     'row refused': refused.length,
     duplicate: duplicates,
+    episode: judgeEpisodes(tables.anomalies, alerts, operators.epochCount === 1),
     'window version': windowCount,
     amendment: store.windows.amendmentCount,
     filtered: tables.ledger.reduce((sum, { filtered }) => sum + Number(filtered), 0),
@@ -41,7 +49,13 @@ export function judge(books: Books, store: SimStore, operators: Operators): Reco
 }
 
 function readTables(store: SimStore): Record<string, Row[]> {
-  const tables: Record<string, Row[]> = { samples: [], rollups: [], dead_letters: [], ledger: [] }
+  const tables: Record<string, Row[]> = {
+    samples: [],
+    rollups: [],
+    dead_letters: [],
+    ledger: [],
+    anomalies: [],
+  }
   for (const { table, block, epoch } of store.blocks.values())
     tables[table]?.push(...rowsOf(block.rowCount, block.columns, epoch))
   return tables

@@ -2,6 +2,7 @@
 import type { ManualClock } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
 import type { MillraceConfig } from '../config.ts'
+import type { Alert } from '../shard/alert.ts'
 import type { RunSettings } from './run-settings.ts'
 import type { SimDisk } from './sim-disk.ts'
 import type { SimStore } from './sim-store.ts'
@@ -15,6 +16,8 @@ export interface World {
   disks: readonly SimDisk[]
   store: SimStore
   trace: Trace
+  /** What shards told, in all lives. */
+  alerts: Alert[]
   /** What becomes of readings, in the life to come. */
   config: MillraceConfig
 }
