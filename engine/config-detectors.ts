@@ -1,5 +1,5 @@
 /** Checks the detectors of a stream's branches and makes them into specs. Runs once, at start. */
-import { createDetection } from '../operators/detect/detection.ts'
+import { createDetection } from '../operators/detect/create-detection.ts'
 import { type DetectorSpec, PLAIN_DETECTORS, usualTimes } from '../operators/detect/detector-spec.ts'
 import { DetectorSettingsError } from '../operators/detect/series-detector.ts'
 import type { StreamDetector } from './config.ts'

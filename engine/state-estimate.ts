@@ -3,7 +3,7 @@
  * what they would write into a snapshot is measured. For `millrace check`.
  */
 import { StateWriter } from '../codecs/state.ts'
-import { createDetection } from '../operators/detect/detection.ts'
+import { createDetection } from '../operators/detect/create-detection.ts'
 import type { DetectorSpec } from '../operators/detect/detector-spec.ts'
 import { OrderedWindows } from '../operators/ordered-windows.ts'
 import { TumblingWindows } from '../operators/tumbling-windows.ts'

@@ -5,11 +5,7 @@
  */
 import type { Stateful } from '../../codecs/state.ts'
 import type { OrderedReadings } from '../ordered-windows.ts'
-import type { DetectorSpec } from './detector-spec.ts'
 import type { EpisodeRows } from './episodes.ts'
-import { MissingDetection } from './missing-detection.ts'
-import { SeriesDetection } from './series-detection.ts'
-import { VectorDetection } from './vector-detection.ts'
 
 export interface DetectionTimes {
   latenessMs: number
@@ -40,11 +36,4 @@ export interface Detection {
   gap(durationMs: number): void
   /** Judges what is held; nothing learned is lost. */
   flush(): void
-}
-
-/** Throws DetectorSettingsError. */
-export function createDetection(spec: DetectorSpec, times: DetectionTimes): Detection {
-  if (spec.kind === 'missing') return new MissingDetection(spec)
-  if (spec.kind === 'multivariate') return new VectorDetection(spec, times)
-  return new SeriesDetection(spec, times)
 }
