@@ -172,6 +172,10 @@ export class ShardUnderTest {
 
   readonly #run = (): void => {
     this.#isWoken = false
+    if (this.journal.isFull) {
+      setTimeout(this.#run, 1) // until its reserve is there
+      return
+    }
     if (this.shard.intake.isIdle && this.#next < this.#input.length) this.#publish(this.#input[this.#next++])
     this.shard.step()
     if (this.#isDone()) this.#done()
