@@ -3,6 +3,9 @@
  * have made possible. Owner: the gateway's thread. gateway.ts hosts it in a real one.
  */
 import { type CloseReason, CloseReasons } from './close-reason.ts'
+import type { ConnectStage } from './connect/connect-attempt.ts'
+import { CONNECT_STAGES } from './connect/connect-stages.ts'
+import { isEarlier } from './connect/open-session.ts'
 import { GatewayContext, type GatewayOptions } from './gateway-context.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
 import { IngestConnection, type IngestTransport } from './ingest-connection.ts'
@@ -15,16 +18,19 @@ const SWEEP_INTERVAL_MS = 1000
 
 export class Gateway {
   readonly context: GatewayContext
+  #stages: readonly ConnectStage[]
   #sweptMs: number
 
-  constructor(options: GatewayOptions) {
+  /** `stages` decide about every CONNECT. */
+  constructor(options: GatewayOptions, stages: readonly ConnectStage[] = CONNECT_STAGES) {
     this.context = new GatewayContext(options)
+    this.#stages = stages
     this.#sweptMs = this.context.nowMs
   }
 
   /** Takes in an MQTT byte stream; null when there are too many connections, and the caller closes it. */
   accept(transport: Transport): MqttConnection | null {
-    return this.#hasRoom() ? new MqttConnection(this.context, transport) : null
+    return this.#hasRoom() ? new MqttConnection(this.context, transport, this.#stages) : null
   }
 
   /** Takes in a plain WebSocket; null when there are too many connections or the rings are full. */
@@ -58,8 +64,8 @@ export class Gateway {
       return
     }
     const client = clientsById.get(message.clientId)
-    // Both gateways hear of each other's connection; the later number stays, on both. Numbers wrap at 2^32.
-    if (client !== undefined && ((client.number - message.number) | 0) < 0) client.end(CloseReasons.takenOver)
+    // Both gateways hear of each other's connection; the later number stays, on both.
+    if (client !== undefined && isEarlier(client.number, message.number)) client.end(CloseReasons.takenOver)
   }
 
   status(): GatewayStatus {

@@ -8,6 +8,7 @@ import { alignRecord, RECORD_HEADER_SIZE_BYTES, RecordKind } from '../../codecs/
 import { DEFAULT_CONFIG, type LimitsConfig, type StreamConfig } from '../config.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { createRing, RingConsumer } from '../ring/ring.ts'
+import type { ConnectStage } from './connect/connect-attempt.ts'
 import { Gateway } from './gateway-core.ts'
 import type { PeerMessage } from './peer-link.ts'
 import type { Transport } from './transport.ts'
@@ -150,6 +151,7 @@ export interface HarnessOptions {
   limits?: Partial<LimitsConfig>
   streams?: StreamConfig[]
   ringSizeBytes?: number
+  stages?: readonly ConnectStage[]
 }
 
 export interface Harness {
@@ -232,7 +234,7 @@ export function makeHarness(options: HarnessOptions = {}, peers: GatewayPeers = 
   const { shards: shardCount = 1, streams = DEFAULT_CONFIG.streams, ringSizeBytes = 1 << 16 } = options
   const rings = Array.from({ length: shardCount }, () => createRing(ringSizeBytes))
   const clock = new ManualClock(1_700_000_000_000)
-  const gateway = new Gateway({
+  const setup = {
     index: peers.index,
     rings,
     shardBells: rings.map(() => new Doorbell(Doorbell.memory())),
@@ -242,7 +244,8 @@ export function makeHarness(options: HarnessOptions = {}, peers: GatewayPeers = 
     elapsedUs: () => clock.nowMs() * 1000,
     takeNumber: peers.takeNumber,
     peers: peers.links,
-  })
+  }
+  const gateway = new Gateway(setup, options.stages)
   const shards = rings.map((ring) => new KeepingShard(ring))
   return {
     gateway,

@@ -5,12 +5,25 @@
  */
 import { readAck } from '../../codecs/mqtt/ack.ts'
 import { encodeDisconnect, PINGRESP } from '../../codecs/mqtt/answers.ts'
+import { connectVersion, readConnect } from '../../codecs/mqtt/connect.ts'
 import { readDisconnect } from '../../codecs/mqtt/disconnect.ts'
-import { areHeaderFlagsValid, MqttError, PacketType, ReasonCode } from '../../codecs/mqtt/packet.ts'
+import {
+  areHeaderFlagsValid,
+  MqttError,
+  PacketType,
+  type ProtocolVersion,
+  ReasonCode,
+} from '../../codecs/mqtt/packet.ts'
 import { readSubscribe, readUnsubscribe } from '../../codecs/mqtt/subscribe.ts'
 import { ClientSubscriber } from './client-subscriber.ts'
 import { type CloseReason, CloseReasons, closeReasonOf } from './close-reason.ts'
-import { type AcceptedConnect, answerConnect } from './connect-handshake.ts'
+import { acceptConnack, refuseConnack } from './connect/connack.ts'
+import {
+  type AcceptedConnect,
+  ConnectAttempt,
+  type ConnectOwner,
+  type ConnectStage,
+} from './connect/connect-attempt.ts'
 import type { Client, GatewayContext } from './gateway-context.ts'
 import { PacketStream } from './packet-stream.ts'
 import { BLOCKED, PublishIntake } from './publish-intake.ts'
@@ -24,13 +37,16 @@ const UNREAD_SIZE_BYTES_MAX = 64 << 10
 /** After this many quiet seconds a connection gives memory back. */
 const IDLE_TICKS = 10
 
-export class MqttConnection implements Client {
+export class MqttConnection implements Client, ConnectOwner {
   isClosed = false
   isPaused = false
   packetSizeBytesMax: number
   #context: GatewayContext
   #transport: Transport
   #stream: PacketStream
+  #stages: readonly ConnectStage[]
+  /** While a CONNECT is being decided about. */
+  #attempt: ConnectAttempt | null = null
   /** Null until CONNECT was accepted; so is what publishes. */
   #connect: AcceptedConnect | null = null
   #intake: PublishIntake | null = null
@@ -39,8 +55,9 @@ export class MqttConnection implements Client {
   #keepAliveTicks = 0
   #receivedTick: number
 
-  constructor(context: GatewayContext, transport: Transport) {
+  constructor(context: GatewayContext, transport: Transport, stages: readonly ConnectStage[]) {
     this.#context = context
+    this.#stages = stages
     this.#transport = transport
     this.#stream = new PacketStream(context.frames, this)
     this.#receivedTick = context.tick
@@ -49,7 +66,7 @@ export class MqttConnection implements Client {
   }
 
   get number(): number {
-    return this.#connect?.number ?? 0
+    return (this.#connect ?? this.#attempt?.connect)?.number ?? 0
   }
 
   get blockedOn(): ShardLane | null {
@@ -117,14 +134,14 @@ export class MqttConnection implements Client {
     if (intake === null) return
     intake.sendAcks(this.#transport)
     while (this.isPaused && intake.blockedOn === null && !intake.isBoundReached) {
-      this.#takeHeld(intake)
+      this.#unblock(intake)
       intake.sendAcks(this.#transport)
     }
   }
 
   retry(): void {
     if (this.#intake === null) return
-    this.#takeHeld(this.#intake)
+    this.#unblock(this.#intake)
     this.settle()
   }
 
@@ -149,11 +166,12 @@ export class MqttConnection implements Client {
       if (first >> 4 === PacketType.PUBLISH && this.#intake !== null) {
         fault = this.#intake.take(bytes, first, bodyStart[i], bodyEnd[i], this.#subscriber)
         if (fault === BLOCKED) {
-          this.#pause()
+          this.#block()
           return i
         }
       } else {
         fault = this.#control(bytes, first, bodyStart[i], bodyEnd[i])
+        if (this.isPaused) return i + 1 // a CONNECT whose stages have yet to decide
       }
       if (fault !== 0) this.refuse(fault)
       if (this.isClosed) return i
@@ -218,27 +236,50 @@ export class MqttConnection implements Client {
   }
 
   #open(bytes: Uint8Array, bodyStart: number, bodyEnd: number): void {
-    const context = this.#context
-    const { counters, clientsById } = context
-    const connect = answerConnect(context, bytes, bodyStart, bodyEnd)
-    if (!connect.isAccepted) {
-      counters.connectsRefused++
-      if (connect.answer.length > 0) this.#transport.write(connect.answer)
-      this.refuse(connect.reasonCode)
+    let version: ProtocolVersion | 0 = 0
+    try {
+      version = connectVersion(bytes, bodyStart, bodyEnd)
+      const packet = readConnect(bytes, bodyStart, bodyEnd)
+      this.#attempt = new ConnectAttempt(this.#context, this.#stages, packet, this, this)
+    } catch (error) {
+      if (!(error instanceof MqttError)) throw error
+      this.#refuseConnect(version, error.reasonCode)
       return
     }
-    const { clientId, keepAliveS, number } = connect
+    this.#attempt.start()
+    if (this.#connect !== null || this.isClosed) return
+    this.isPaused = true // until the stages have decided
+    this.#transport.pause()
+  }
+
+  connectDecided(attempt: ConnectAttempt, reasonCode: number): void {
+    const context = this.#context
+    const { connect } = attempt
+    const { keepAliveS, version } = connect
+    if (reasonCode !== 0) {
+      this.#refuseConnect(version, reasonCode)
+      return
+    }
+    context.setTime()
+    this.#attempt = null
     this.#connect = connect
     this.#intake = new PublishIntake(context, this, connect)
     this.#receivedTick = context.tick
     this.packetSizeBytesMax = context.packetSizeBytesMax
     this.#keepAliveTicks = keepAliveS === 0 ? 0 : Math.ceil(keepAliveS * 1.5) + 1
-    counters.connectsAccepted++
-    counters.connections++
-    clientsById.get(clientId)?.end(CloseReasons.takenOver)
-    clientsById.set(clientId, this)
-    for (const peer of context.exchange.peers) peer.post({ kind: 'connected', clientId, number })
-    this.#answer(connect.answer)
+    context.counters.connectsAccepted++
+    context.counters.connections++
+    this.#answer(acceptConnack(attempt, context))
+    if (!this.isPaused) return
+    this.#takeHeld()
+    this.settle()
+  }
+
+  #refuseConnect(version: ProtocolVersion | 0, reasonCode: number): void {
+    const answer = refuseConnack(version, reasonCode)
+    this.#context.counters.connectsRefused++
+    if (answer.length > 0) this.#transport.write(answer)
+    this.refuse(reasonCode)
   }
 
   #subscriberOf(connect: AcceptedConnect): ClientSubscriber {
@@ -259,12 +300,23 @@ export class MqttConnection implements Client {
     if (this.#transport.bufferedBytes > UNREAD_SIZE_BYTES_MAX) this.end(CloseReasons.slowReader)
   }
 
-  /** Takes what is held, and reads on unless that paused the connection again. */
-  #takeHeld(intake: PublishIntake): void {
-    const context = this.#context
+  /** There is no room for a message. */
+  #block(): void {
+    this.isPaused = true
+    this.#context.counters.pausedConnections++
+    this.#transport.pause()
+  }
+
+  #unblock(intake: PublishIntake): void {
     intake.blockedOn = null
+    this.#context.counters.pausedConnections--
+    this.#takeHeld()
+  }
+
+  /** Takes what is held, and reads on unless that paused the connection again. */
+  #takeHeld(): void {
+    const context = this.#context
     this.isPaused = false
-    context.counters.pausedConnections--
     if (context.isDraining) return
     this.#stream.resume()
     context.endRead(this)
@@ -273,26 +325,22 @@ export class MqttConnection implements Client {
     this.#transport.resume()
   }
 
-  #pause(): void {
-    this.isPaused = true
-    this.#context.counters.pausedConnections++
-    this.#transport.pause()
-  }
-
   #finish(reason: CloseReason): void {
     if (this.isClosed) return
     const { counters, clients, clientsById } = this.#context
     const connect = this.#connect
+    const clientId = (connect ?? this.#attempt?.connect)?.clientId
     this.isClosed = true
-    if (this.isPaused) counters.pausedConnections--
+    if (this.isPaused && connect !== null) counters.pausedConnections--
     this.isPaused = false
     this.#stream.clear()
     this.#intake = null
     this.#subscriber?.close()
+    this.#attempt?.cancel()
+    this.#attempt = null
     counters.disconnected(reason)
     clients.delete(this)
-    if (connect === null) return
-    counters.connections--
-    if (clientsById.get(connect.clientId) === this) clientsById.delete(connect.clientId)
+    if (connect !== null) counters.connections--
+    if (clientId !== undefined && clientsById.get(clientId) === this) clientsById.delete(clientId)
   }
 }

@@ -14,7 +14,7 @@ export interface PacketHandler {
   /** A whole packet, bytes; may change with any packet taken. */
   readonly packetSizeBytesMax: number
   /**
-   * Takes the first `count` packets of `frames`; fewer when it was paused or closed by one. Returns how many.
+   * Takes the first `count` packets of `frames`; no more once it is paused or closed. Returns how many.
    */
   takePackets(bytes: Uint8Array, count: number): number
   /** The bytes are no packet: a ReasonCode. */
@@ -96,7 +96,7 @@ export class PacketStream {
       const { count, fault } = frames
       const taken = count === 0 ? 0 : handler.takePackets(bytes, count)
       if (handler.isClosed) return
-      if (taken < count) {
+      if (taken < count || handler.isPaused) {
         this.#inbound.append(bytes, taken > 0 ? frames.bodyEnd[taken - 1] : offset, end)
         return
       }

@@ -1,0 +1,96 @@
+/**
+ * A CONNECT on its way through the stages that decide about it, and what the connection goes on with. Owner:
+ * the gateway's thread. Stages run one after the other, at once as long as none has to wait; the first that
+ * refuses ends the attempt. Invariant: the owner hears of it once, or never when it was cancelled.
+ */
+import type { ConnectPacket } from '../../../codecs/mqtt/connect.ts'
+import type { ProtocolVersion } from '../../../codecs/mqtt/packet.ts'
+import type { Client, GatewayContext } from '../gateway-context.ts'
+
+/** Of a stage: it waits, and calls `proceed` later. Not a ReasonCode. */
+export const PENDING = -1
+
+/** Returns 0 to go on, the ReasonCode of a refusal, or PENDING. */
+export type ConnectStage = (attempt: ConnectAttempt, context: GatewayContext) => number
+
+/** What a connection is known by, and what its client can take, once its CONNECT was accepted. */
+export interface AcceptedConnect {
+  readonly version: ProtocolVersion
+  readonly clientId: string
+  /** The place of the CONNECT in the order of all of the engine. */
+  readonly number: number
+  /** 0 for no keep-alive. */
+  readonly keepAliveS: number
+  /** What the client takes unacknowledged, and in one packet (0 for any size). */
+  readonly receiveMaximum: number
+  readonly packetSizeBytesMax: number
+}
+
+export interface ConnectOwner {
+  /** `reasonCode` is 0, or why not. */
+  connectDecided(attempt: ConnectAttempt, reasonCode: number): void
+}
+
+export class ConnectAttempt {
+  readonly packet: ConnectPacket
+  readonly client: Client
+  readonly connect: AcceptedConnect
+  /** For CONNACK. */
+  isSessionPresent = false
+  /** What the pending stage wants done when the connection ends first. */
+  onCancel: (() => void) | null = null
+  #context: GatewayContext
+  #stages: readonly ConnectStage[]
+  #owner: ConnectOwner
+  #stage = 0
+  #isOver = false
+
+  constructor(
+    context: GatewayContext,
+    stages: readonly ConnectStage[],
+    packet: ConnectPacket,
+    client: Client,
+    owner: ConnectOwner,
+  ) {
+    const { protocolVersion: version, keepAliveS, properties } = packet
+    const number = context.takeNumber()
+    this.packet = packet
+    this.client = client
+    this.connect = {
+      version,
+      clientId: packet.clientId || `auto-${context.startMs.toString(36)}-${context.index}-${number}`,
+      number,
+      keepAliveS,
+      receiveMaximum: properties.receiveMaximum,
+      packetSizeBytesMax: properties.maximumPacketSizeBytes,
+    }
+    this.#context = context
+    this.#stages = stages
+    this.#owner = owner
+  }
+
+  /** Runs the stages, up to one that has to wait. */
+  start(): void {
+    this.proceed(0)
+  }
+
+  /** The answer of the pending stage: 0 or a ReasonCode. It means nothing once the attempt is over. */
+  proceed(answer: number): void {
+    let result = answer
+    this.onCancel = null
+    while (!this.#isOver && result === 0) {
+      if (this.#stage === this.#stages.length) break
+      result = this.#stages[this.#stage++](this, this.#context)
+    }
+    if (this.#isOver || result === PENDING) return
+    this.#isOver = true
+    this.#owner.connectDecided(this, result)
+  }
+
+  /** The connection has ended. */
+  cancel(): void {
+    this.#isOver = true
+    this.onCancel?.()
+    this.onCancel = null
+  }
+}
