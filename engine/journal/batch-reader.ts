@@ -9,6 +9,7 @@ import {
   type BatchHeader,
   isBatchIntact,
   readBatchHeader,
+  SEGMENT_HEADER_SIZE_BYTES,
 } from '../../codecs/journal/batch.ts'
 import { type Mark, readControl, readMark, readSplit, type Split } from '../../codecs/journal/control.ts'
 import { alignRecord, RecordKind, RecordViews } from '../../codecs/journal/record.ts'
@@ -87,17 +88,38 @@ export class BatchReader {
 
   /** The first intact batch behind `position` in the segment, read; null when there is none. */
   findBehind(segment: Segment, position: number): BatchPlace | null {
-    const words = new Uint32Array(SEARCH_SIZE_BYTES / 4)
-    const bytes = new Uint8Array(words.buffer)
-    for (let start = position + 8; ; start += SEARCH_SIZE_BYTES) {
-      const sizeBytes = segment.file.read(bytes, fileOffset(segment, start))
-      for (let offset = 0; offset + 8 <= sizeBytes; offset += 8) {
-        if (words[offset >>> 2] !== BATCH_MAGIC) continue
-        const place = this.read(segment, start + offset)
-        if (place !== null) return place
-      }
-      if (sizeBytes < bytes.length) return null
+    for (const offset of magicOffsets(segment.file, fileOffset(segment, position + 8))) {
+      const place = this.read(segment, segment.startPosition + offset - SEGMENT_HEADER_SIZE_BYTES)
+      if (place !== null) return place
     }
+    return null
+  }
+
+  /** Whether an intact batch of the segment stands in its file, when the header that says where it begins is gone. */
+  holdsBatch(segment: Segment): boolean {
+    const start = new Uint8Array(BATCH_HEADER_SIZE_BYTES)
+    for (const offset of magicOffsets(segment.file, SEGMENT_HEADER_SIZE_BYTES)) {
+      segment.file.read(start, offset)
+      const position = readBatchHeader(new RecordViews(start.buffer))?.position
+      if (position === undefined) continue
+      const startPosition = position - (offset - SEGMENT_HEADER_SIZE_BYTES)
+      const placed = { ...segment, startPosition, endPosition: startPosition }
+      if (this.read(placed, position) !== null) return true
+    }
+    return false
+  }
+}
+
+/** Where in the file, from that offset on, what may be a batch begins. */
+function* magicOffsets(file: JournalFile, from: number): Generator<number> {
+  const words = new Uint32Array(SEARCH_SIZE_BYTES / 4)
+  const bytes = new Uint8Array(words.buffer)
+  for (let start = from; ; start += SEARCH_SIZE_BYTES) {
+    const sizeBytes = file.read(bytes, start)
+    for (let offset = 0; offset + 8 <= sizeBytes; offset += 8) {
+      if (words[offset >>> 2] === BATCH_MAGIC) yield start + offset
+    }
+    if (sizeBytes < bytes.length) return
   }
 }
 

@@ -2,7 +2,7 @@ import { mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { Prng } from '../../base/prng.ts'
 import { writeControl, writeMark } from '../../codecs/journal/control.ts'
 import { RecordKind, RecordViews } from '../../codecs/journal/record.ts'
@@ -155,6 +155,49 @@ test('what a crash left behind the last durable batch is cut, not called damage'
   const again = new Journal(disk, SETTINGS)
   expect(again.damages).toEqual([])
   expect(readNumbers(again)).toEqual([0])
+})
+
+describe('the last segment without a valid header', () => {
+  const corrupt = new JournalError(
+    'JOURNAL_CORRUPT',
+    'journal segment 0000000002.journal has no valid header',
+  )
+
+  /** Two segments, the first with a batch; the journal as the next start finds it. */
+  async function twoSegments(): Promise<{ disk: SimDisk; journal: Journal }> {
+    const disk = new SimDisk()
+    const journal = new Journal(disk, SETTINGS)
+    append(journal, [record(0, 4096)])
+    await sync(journal)
+    journal.roll()
+    return { disk, journal }
+  }
+
+  test('never held anything: goes, and the journal with it only to the end of the one before', async () => {
+    const { disk } = await twoSegments()
+    disk.open('0000000002.journal').flipBit(3, 3)
+    const again = new Journal(disk, SETTINGS)
+    expect(again.damages).toEqual([])
+    expect(readNumbers(again)).toEqual([0])
+  })
+
+  test.each([0, 1])('holds batches, with damage in the first %d of them, too: refused', async (damaged) => {
+    const { disk, journal } = await twoSegments()
+    for (const number of [1, 2]) {
+      append(journal, [record(number, 200)])
+      await sync(journal)
+    }
+    disk.open('0000000002.journal').flipBit(3, 3)
+    if (damaged === 1) disk.open('0000000002.journal').flipBit(64, 3)
+    expect(() => new Journal(disk, SETTINGS)).toThrow(corrupt)
+  })
+
+  test('is all that is left: refused, because positions and marks would begin anew', async () => {
+    const { disk, journal } = await twoSegments()
+    journal.releaseBefore(journal.appendPosition)
+    disk.open('0000000002.journal').flipBit(3, 3)
+    expect(() => new Journal(disk, SETTINGS)).toThrow(corrupt)
+  })
 })
 
 test('a journal of another shard or data directory is refused', () => {

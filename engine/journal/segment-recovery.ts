@@ -89,7 +89,10 @@ export function recoverSegments(disk: JournalDisk, owner: JournalOwner): Recover
   return recovery
 }
 
-/** Null for a last segment that a crash kept from beginning: it never held anything. */
+/**
+ * Null for a last segment that a crash kept from beginning: it never held anything, and the one before it, which is given
+ * up only behind a durable header, is still there.
+ */
 function openSegment(
   disk: JournalDisk,
   name: string,
@@ -103,8 +106,11 @@ function openSegment(
   const header = decodeSegmentHeader(bytes)
   const number = segmentNumber(name)
   if (header === null || header.number !== number) {
+    const segment = { number, name, file, startPosition: 0, endPosition: 0, allocatedEnd: 0 }
+    const isBegun = recovery.segments.length === 0 && number > 1
+    const isDamaged = !isLast || isBegun || new BatchReader().holdsBatch(segment)
     file.close()
-    if (!isLast) throw new JournalError('JOURNAL_CORRUPT', `journal segment ${name} has no valid header`)
+    if (isDamaged) throw new JournalError('JOURNAL_CORRUPT', `journal segment ${name} has no valid header`)
     disk.remove(name)
     return null
   }
