@@ -84,18 +84,20 @@ function measureOperator(spec: PointSpec, seriesCount: number, cycleSeconds: num
     operator.admit(slot)
     operator.open(slot)
   }
-  const values = new Float64Array(seriesCount * RUN)
+  const pairs = new Float64Array(seriesCount * RUN * 2)
   const best = new BestCycle()
   let points = 0
   let bytesPerSeries = 0
   for (let second = 0; second < CYCLES * cycleSeconds; second += RUN) {
-    for (let i = 0; i < values.length; i++) values[i] = signal(Math.floor(i / RUN), second + (i % RUN), noise)
+    for (let i = 0; i < seriesCount * RUN; i++) {
+      pairs[i * 2] = START_MS + (second + (i % RUN)) * 1000
+      pairs[i * 2 + 1] = signal(Math.floor(i / RUN), second + (i % RUN), noise)
+    }
     best.time(() => {
-      const ms = START_MS + second * 1000
+      const frontierMs = START_MS + (second + RUN - 1) * 1000
       for (let slot = 1; slot <= seriesCount; slot++) {
-        const from = (slot - 1) * RUN
-        for (let i = 0; i < RUN; i++) operator.add(slot, ms + i * 1000, values[from + i])
-        slots.fields[slot * SLOT_STRIDE + SlotField.frontierMs] = ms + (RUN - 1) * 1000
+        operator.take(slot, pairs, (slot - 1) * RUN * 2, slot * RUN * 2)
+        slots.fields[slot * SLOT_STRIDE + SlotField.frontierMs] = frontierMs
       }
     })
     points += output.points.count

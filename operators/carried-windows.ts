@@ -78,8 +78,13 @@ export class CarriedWindows implements OrderedOperator {
     this.#records[at + CHANGED] = 0
   }
 
-  // hot: per message
-  add(slot: number, ts: number, x: number): void {
+  // hot: per reading
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
+    for (let at = start; at < end; at += 2) this.#add(slot, pairs[at], pairs[at + 1])
+  }
+
+  // hot: per reading
+  #add(slot: number, ts: number, x: number): void {
     const at = slot * STRIDE
     const records = this.#records
     const pane = ts < records[at + TAIL_END_MS] ? records[at + TAIL] : this.#openPane(slot, ts)

@@ -46,8 +46,13 @@ export class CountWindows implements OrderedOperator {
     this.#isRankLost[slot] = this.#output.slots.dirtyUntilMs(slot) > Number.NEGATIVE_INFINITY ? 1 : 0
   }
 
-  // hot: per message
-  add(slot: number, ts: number, x: number): void {
+  // hot: per reading
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
+    for (let at = start; at < end; at += 2) this.#add(slot, pairs[at], pairs[at + 1])
+  }
+
+  // hot: per reading
+  #add(slot: number, ts: number, x: number): void {
     this.#open.add(slot, ts, x)
     if (this.#open.taken(slot) >= this.#size) this.#close(slot)
   }

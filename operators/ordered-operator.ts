@@ -18,7 +18,11 @@ export interface OrderedOperator extends Stateful {
   admit(slot: number): void
   /** The slot is a new series'. */
   open(slot: number): void
-  add(slot: number, ts: number, x: number): void
+  /**
+   * Takes the readings in `pairs` from `start` up to `end`: ts and x side by side. Runs instead of single readings, because a
+   * double that is handed to a function not known beforehand becomes an object (bench downsampling).
+   */
+  take(slot: number, pairs: Float64Array, start: number, end: number): void
   addText(slot: number, ts: number, text: number): void
   /** All readings below the slot's frontier have come: closes windows that end before it. */
   settle(slot: number): void

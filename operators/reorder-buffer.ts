@@ -156,13 +156,25 @@ export class ReorderBuffer implements Stateful {
     let head = ints[at + SlotInt.head]
     let left = ints[at + SlotInt.count]
     let key = Number.POSITIVE_INFINITY
-    for (; left > 0; left--, head = (head + 1) & mask) {
-      key = page[place + head * 2]
-      if (key >= frontierMs) break
-      const x = page[place + head * 2 + 1]
-      const ts = Math.floor(key)
-      if (ts === key) for (let i = 0; i < this.#operators.length; i++) this.#operators[i].add(slot, ts, x)
-      else for (const operator of this.#textOperators) operator.addText(slot, ts, x)
+    while (left > 0) {
+      // A run ends where the ring does, at a text and at the frontier.
+      const start = place + head * 2
+      const last = start + Math.min(left, mask + 1 - head) * 2
+      let end = start
+      for (; end < last; end += 2) {
+        key = page[end]
+        if (key >= frontierMs || Math.floor(key) !== key) break
+      }
+      if (end > start) {
+        for (let i = 0; i < this.#operators.length; i++) this.#operators[i].take(slot, page, start, end)
+        left -= (end - start) >> 1
+        head = (head + ((end - start) >> 1)) & mask
+      } else {
+        if (key >= frontierMs) break
+        for (const operator of this.#textOperators) operator.addText(slot, Math.floor(key), page[start + 1])
+        left--
+        head = (head + 1) & mask
+      }
     }
     this.heldCount -= ints[at + SlotInt.count] - left
     ints[at + SlotInt.head] = head

@@ -34,8 +34,13 @@ export class SessionWindows implements OrderedOperator {
     this.#amendments.open(slot)
   }
 
-  // hot: per message
-  add(slot: number, ts: number, x: number): void {
+  // hot: per reading
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
+    for (let at = start; at < end; at += 2) this.#add(slot, pairs[at], pairs[at + 1])
+  }
+
+  // hot: per reading
+  #add(slot: number, ts: number, x: number): void {
     if (ts - this.#open.endMs(slot) > this.#gapMs) this.#close(slot)
     this.#open.add(slot, ts, x)
   }

@@ -57,8 +57,13 @@ export class SlidingWindows implements OrderedOperator {
     this.#records[slot * STRIDE + LOST_MS] = Number.NEGATIVE_INFINITY
   }
 
-  // hot: per message
-  add(slot: number, ts: number, x: number): void {
+  // hot: per reading
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
+    for (let at = start; at < end; at += 2) this.#add(slot, pairs[at], pairs[at + 1])
+  }
+
+  // hot: per reading
+  #add(slot: number, ts: number, x: number): void {
     this.#turnTo(slot, ts)
     const isKept = this.#numbers.append(slot, ts, x) && (!this.takesTexts || this.#states.append(slot, ts, x))
     if (!isKept) this.#lose(slot, ts)

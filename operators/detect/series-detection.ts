@@ -101,7 +101,12 @@ class OrderedDetector implements OrderedOperator {
   }
 
   // hot: per reading
-  add(slot: number, ts: number, x: number): void {
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
+    for (let at = start; at < end; at += 2) this.#add(slot, pairs[at], pairs[at + 1])
+  }
+
+  // hot: per reading
+  #add(slot: number, ts: number, x: number): void {
     const series = this.#slots.seriesOf[slot]
     const detector = this.#detector
     const score = detector.take(series, ts, x)

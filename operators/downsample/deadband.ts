@@ -49,7 +49,12 @@ export class Deadband implements OrderedOperator {
   }
 
   // hot: per reading
-  add(slot: number, ts: number, x: number): void {
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
+    for (let at = start; at < end; at += 2) this.#add(slot, pairs[at], pairs[at + 1])
+  }
+
+  // hot: per reading
+  #add(slot: number, ts: number, x: number): void {
     const records = this.#records
     const at = slot * STRIDE
     const sinceMs = ts - records[at]

@@ -38,10 +38,10 @@ export class Downsampled {
   }
 
   add(readings: readonly Point[]): void {
-    for (const { ts, value } of readings) {
-      this.operator.add(this.slot, ts, value)
-      this.slots.fields[this.slot * SLOT_STRIDE + SlotField.newestMs] = ts
-    }
+    const pairs = Float64Array.from(readings.flatMap(({ ts, value }) => [ts, value]))
+    this.operator.take(this.slot, pairs, 0, pairs.length)
+    const newest = readings.at(-1)
+    if (newest) this.slots.fields[this.slot * SLOT_STRIDE + SlotField.newestMs] = newest.ts
   }
 
   /** Closes what is open. */

@@ -16,23 +16,29 @@ export class MeanPanes implements PointPanes {
 
   open(): void {}
 
-  begin(slot: number, _ts: number, x: number): void {
+  begin(slot: number, pairs: Float64Array, from: number): void {
     const at = slot * MEAN_STRIDE
-    this.#records[at] = x
+    this.#records[at] = pairs[from + 1]
     this.#records[at + 1] = 0
     this.#records[at + 2] = 1
   }
 
-  // hot: per reading
-  add(slot: number, _ts: number, x: number): void {
+  // hot: per run of readings
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
     const records = this.#records
     const at = slot * MEAN_STRIDE
-    const before = records[at]
-    const sum = before + x
-    const part = sum - before
+    let sum = records[at]
+    let lost = records[at + 1]
+    for (let from = start + 1; from < end; from += 2) {
+      const x = pairs[from]
+      const before = sum
+      sum = before + x
+      const part = sum - before
+      lost += before - (sum - part) + (x - part)
+    }
     records[at] = sum
-    records[at + 1] += before - (sum - part) + (x - part)
-    records[at + 2]++
+    records[at + 1] = lost
+    records[at + 2] += (end - start) >> 1
   }
 
   choose(slot: number, startMs: number, chosen: ChosenPoints): boolean {
@@ -78,27 +84,34 @@ export class ExtremePanes implements PointPanes {
 
   open(): void {}
 
-  begin(slot: number, ts: number, x: number): void {
+  begin(slot: number, pairs: Float64Array, from: number): void {
     const records = this.#records
     for (let at = slot * STRIDE; at < (slot + 1) * STRIDE; at += 2) {
-      records[at] = ts
-      records[at + 1] = x
+      records[at] = pairs[from]
+      records[at + 1] = pairs[from + 1]
     }
   }
 
-  // hot: per reading
-  add(slot: number, ts: number, x: number): void {
+  // hot: per run of readings
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
     const records = this.#records
     const at = slot * STRIDE
-    records[at + LAST] = ts
-    records[at + LAST + 1] = x
-    if (x < records[at + MIN + 1]) {
-      records[at + MIN] = ts
-      records[at + MIN + 1] = x
-    } else if (x > records[at + MAX + 1]) {
-      records[at + MAX] = ts
-      records[at + MAX + 1] = x
+    let min = records[at + MIN + 1]
+    let max = records[at + MAX + 1]
+    for (let from = start; from < end; from += 2) {
+      const x = pairs[from + 1]
+      if (x < min) {
+        min = x
+        records[at + MIN] = pairs[from]
+        records[at + MIN + 1] = x
+      } else if (x > max) {
+        max = x
+        records[at + MAX] = pairs[from]
+        records[at + MAX + 1] = x
+      }
     }
+    records[at + LAST] = pairs[end - 2]
+    records[at + LAST + 1] = pairs[end - 1]
   }
 
   choose(slot: number, _startMs: number, chosen: ChosenPoints): boolean {

@@ -9,9 +9,10 @@ export interface PointPanes extends Stateful {
   admit(slot: number): void
   /** The slot is a new series'. */
   open(slot: number): void
-  /** The first reading of a window; the slot is free. */
-  begin(slot: number, ts: number, x: number): void
-  add(slot: number, ts: number, x: number): void
+  /** The first reading of a window, at `pairs[at]`; the slot is free. */
+  begin(slot: number, pairs: Float64Array, at: number): void
+  /** Further readings of it, from `start` up to `end`. */
+  take(slot: number, pairs: Float64Array, start: number, end: number): void
   /** Replaces the chosen with the window's points so far, and leaves the window as it is; false when they can't be told. */
   choose(slot: number, startMs: number, chosen: ChosenPoints): boolean
   free(slot: number): void

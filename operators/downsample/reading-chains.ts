@@ -56,17 +56,19 @@ export class ReadingChains implements Stateful {
     return this.#ints[(slot << STRIDE_LOG2) + LOST] === 1
   }
 
-  // hot: per reading
-  append(slot: number, ts: number, x: number): void {
+  /** The readings of `pairs` from `start` up to `end`: as many as there is room for. */
+  // hot: per run of readings
+  append(slot: number, pairs: Float64Array, start: number, end: number): void {
     const ints = this.#ints
     const at = slot << STRIDE_LOG2
-    if (ints[at + NEXT] === ints[at + END] && !this.#extend(slot)) return
-    const next = ints[at + NEXT]
-    const page = this.#memory.pages[next >>> BLOCK_PAGE_LOG2]
-    const place = next & BLOCK_PLACE_MASK
-    page[place] = ts
-    page[place + 1] = x
-    ints[at + NEXT] = next + 2
+    for (let from = start; from < end; ) {
+      if (ints[at + NEXT] === ints[at + END] && !this.#extend(slot)) return
+      const next = ints[at + NEXT]
+      const page = this.#memory.pages[next >>> BLOCK_PAGE_LOG2]
+      const to = Math.min(end, from + ints[at + END] - next)
+      ints[at + NEXT] = next + to - from
+      for (let place = next & BLOCK_PLACE_MASK; from < to; from++, place++) page[place] = pairs[from]
+    }
   }
 
   /** Where the slot's readings are, side by side, with room for `spare` more if there is any; returns how many. */

@@ -82,7 +82,12 @@ export class SwingingDoor implements OrderedOperator {
   }
 
   // hot: per reading
-  add(slot: number, ts: number, x: number): void {
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
+    for (let at = start; at < end; at += 2) this.#add(slot, pairs[at], pairs[at + 1])
+  }
+
+  // hot: per reading
+  #add(slot: number, ts: number, x: number): void {
     const records = this.#records
     const at = slot * STRIDE
     const endMs = records[at + END_MS]
@@ -126,7 +131,7 @@ export class SwingingDoor implements OrderedOperator {
     const at = slot * STRIDE
     const endMs = this.#records[at + END_MS]
     const isAfter = ts > endMs || (ts === endMs && x >= this.#records[at + END])
-    if (endMs > Number.NEGATIVE_INFINITY && isAfter) this.add(slot, ts, x)
+    if (endMs > Number.NEGATIVE_INFINITY && isAfter) this.#add(slot, ts, x)
     else points.append(slots.seriesOf[slot], this.#index, ts, x, 0, PointKind.late)
   }
 

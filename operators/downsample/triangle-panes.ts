@@ -27,13 +27,12 @@ export class LttbPanes implements PointPanes {
     this.#chains.open(slot)
   }
 
-  begin(slot: number, ts: number, x: number): void {
-    this.#chains.append(slot, ts, x)
+  begin(slot: number, pairs: Float64Array, at: number): void {
+    this.#chains.append(slot, pairs, at, at + 2)
   }
 
-  // hot: per reading
-  add(slot: number, ts: number, x: number): void {
-    this.#chains.append(slot, ts, x)
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
+    this.#chains.append(slot, pairs, start, end)
   }
 
   choose(slot: number, _startMs: number, chosen: ChosenPoints): boolean {
@@ -90,30 +89,22 @@ export class MinMaxLttbPanes implements PointPanes {
   }
 
   /** The first reading is in no bin. */
-  begin(slot: number, ts: number, x: number): void {
-    this.#chains.append(slot, ts, x)
+  begin(slot: number, pairs: Float64Array, from: number): void {
+    this.#chains.append(slot, pairs, from, from + 2)
     const at = slot * STRIDE
     this.#records[at] = Number.NEGATIVE_INFINITY
     this.#records[at + BIN_END] = Number.NEGATIVE_INFINITY
   }
 
-  // hot: per reading
-  add(slot: number, ts: number, x: number): void {
+  /** The newest reading is in no bin yet: each finds its bin when the next one comes. */
+  // hot: per run of readings
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
     const records = this.#records
     const at = slot * STRIDE
-    const newestMs = records[at]
-    const newest = records[at + 1]
-    records[at] = ts
-    records[at + 1] = x
-    if (newestMs < records[at + BIN_END]) {
-      if (newest < records[at + MIN + 1]) {
-        records[at + MIN] = newestMs
-        records[at + MIN + 1] = newest
-      } else if (newest > records[at + MAX + 1]) {
-        records[at + MAX] = newestMs
-        records[at + MAX + 1] = newest
-      }
-    } else if (newestMs > Number.NEGATIVE_INFINITY) this.#beginBin(slot, newestMs, newest)
+    if (records[at] > Number.NEGATIVE_INFINITY) this.#settle(slot, records, at)
+    for (let from = start; from < end - 2; from += 2) this.#settle(slot, pairs, from)
+    records[at] = pairs[end - 2]
+    records[at + 1] = pairs[end - 1]
   }
 
   choose(slot: number, _startMs: number, chosen: ChosenPoints): boolean {
@@ -156,21 +147,35 @@ export class MinMaxLttbPanes implements PointPanes {
     this.#records = from.f64()
   }
 
-  /** The open bin's extremes join the candidates; the reading is the first of its own bin. */
-  #beginBin(slot: number, ts: number, x: number): void {
+  /** The reading at `pairs[from]` goes into its bin. When that is a new one, the open bin's extremes join the candidates. */
+  // hot: per reading
+  #settle(slot: number, pairs: Float64Array, from: number): void {
     const records = this.#records
     const at = slot * STRIDE
-    if (records[at + BIN_END] > Number.NEGATIVE_INFINITY) {
-      const one = earlier(records, at)
-      const other = later(records, at)
-      this.#chains.append(slot, records[one], records[one + 1])
-      if (other !== one) this.#chains.append(slot, records[other], records[other + 1])
+    const ts = pairs[from]
+    const x = pairs[from + 1]
+    if (!(ts < records[at + BIN_END])) {
+      if (records[at + BIN_END] > Number.NEGATIVE_INFINITY) this.#endBin(slot, at)
+      records[at + BIN_END] = (Math.floor(ts / this.#binMs) + 1) * this.#binMs
+      records[at + MIN] = ts
+      records[at + MIN + 1] = x
+      records[at + MAX] = ts
+      records[at + MAX + 1] = x
+    } else if (x < records[at + MIN + 1]) {
+      records[at + MIN] = ts
+      records[at + MIN + 1] = x
+    } else if (x > records[at + MAX + 1]) {
+      records[at + MAX] = ts
+      records[at + MAX + 1] = x
     }
-    records[at + BIN_END] = (Math.floor(ts / this.#binMs) + 1) * this.#binMs
-    records[at + MIN] = ts
-    records[at + MIN + 1] = x
-    records[at + MAX] = ts
-    records[at + MAX + 1] = x
+  }
+
+  #endBin(slot: number, at: number): void {
+    const records = this.#records
+    const one = earlier(records, at)
+    const other = later(records, at)
+    this.#chains.append(slot, records, one, one + 2)
+    if (other !== one) this.#chains.append(slot, records, other, other + 2)
   }
 }
 

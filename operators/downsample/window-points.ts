@@ -71,19 +71,23 @@ export class WindowPoints implements OrderedOperator {
     this.#records[slot * STRIDE] = Number.NEGATIVE_INFINITY
   }
 
-  // hot: per reading
-  add(slot: number, ts: number, x: number): void {
+  // hot: per run of readings
+  take(slot: number, pairs: Float64Array, start: number, end: number): void {
     const records = this.#records
     const at = slot * STRIDE
-    if (ts < records[at]) {
-      records[at + 1]++
-      this.#panes.add(slot, ts, x)
-      return
+    for (let from = start; from < end; ) {
+      if (!(pairs[from] < records[at])) {
+        if (records[at] > Number.NEGATIVE_INFINITY) this.#close(slot)
+        records[at] = (Math.floor(pairs[from] / this.#widthMs) + 1) * this.#widthMs
+        records[at + 1] = 1
+        this.#panes.begin(slot, pairs, from)
+        from += 2
+      }
+      const to = endBefore(pairs, from, end, records[at])
+      if (to > from) this.#panes.take(slot, pairs, from, to)
+      records[at + 1] += (to - from) >> 1
+      from = to
     }
-    if (records[at] > Number.NEGATIVE_INFINITY) this.#close(slot)
-    records[at] = (Math.floor(ts / this.#widthMs) + 1) * this.#widthMs
-    records[at + 1] = 1
-    this.#panes.begin(slot, ts, x)
   }
 
   addText(): void {}
@@ -156,6 +160,14 @@ export class WindowPoints implements OrderedOperator {
     this.#shown.free(slot)
     if (!isLast) this.#shown.remember(slot, chosen)
   }
+}
+
+/** Where the readings of [start, end) that are earlier than `endMs` end: mostly all of them are. */
+function endBefore(pairs: Float64Array, start: number, end: number, endMs: number): number {
+  if (start < end && pairs[end - 2] < endMs) return end
+  let to = start
+  while (to < end && pairs[to] < endMs) to += 2
+  return to
 }
 
 /**
