@@ -108,7 +108,7 @@ describe('heartbeat', () => {
     expect(heartbeat.isWaiting).toBe(false)
   })
 
-  test('irregular series get more time, new ones no alarm', () => {
+  test('irregular series get more time, to the millisecond, new ones no alarm', () => {
     const heartbeat = new Heartbeat()
     const prng = new Prng(2)
     let nowMs = 0
@@ -117,6 +117,7 @@ describe('heartbeat', () => {
       heartbeat.beat(0, nowMs)
       nowMs += Math.ceil(-1000 * Math.log(1 - prng.unit()))
       heartbeat.tick(nowMs - 1)
+      expect(heartbeat.dueMs(0)).toBe(Math.round(heartbeat.dueMs(0)))
       alarms += heartbeat.overdue.length
     }
     expect(alarms).toBeLessThan(50)

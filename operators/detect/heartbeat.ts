@@ -164,9 +164,10 @@ export class Heartbeat implements Stateful {
     rows[at + PAUSE] = Math.max(kept, pauseMs)
   }
 
+  /** Whole: when a series was due is told, and stored, in ms. */
   #silenceMs(rows: Float64Array, at: number): number {
     const usual = Math.max(this.#intervals * rows[at + INTERVAL], PAUSE_MARGIN * rows[at + PAUSE])
-    return Math.max(usual, this.#silenceMsMin)
+    return Math.ceil(Math.max(usual, this.#silenceMsMin))
   }
 
   #grow(series: number): void {
