@@ -28,9 +28,8 @@ export class SimShard extends SimThread {
   readonly #rings: RingConsumer[]
   #isDraining = false
   #closesWindows = true
-  /** Rows of the batches that were sealed and not confirmed, oldest first. */
-  #open: number[] = []
-  #rowsConfirmed = 0
+  /** Batches that were sealed and are not confirmed. */
+  #openCount = 0
 
   /** Throws what the disk throws, and JournalError. */
   constructor(
@@ -64,10 +63,13 @@ export class SimShard extends SimThread {
       blocks: {
         build: (mark) => {
           trace.note('shard', index, 'seals', mark, 'of', pipeline.rowCount, 'rows')
-          this.#onSealed(pipeline.rowCount)
+          this.#onSealed()
           return builder.build(mark)
         },
-        recycle: (batch) => builder.recycle(batch),
+        recycle: (batch) => {
+          this.#openCount--
+          builder.recycle(batch)
+        },
       },
       batch,
       snapshotIntervalBytes,
@@ -107,12 +109,9 @@ export class SimShard extends SimThread {
     if (!this.#journal.isSyncing && this.#rings.some((ring) => ring.available() > 0)) this.shard.step()
   }
 
-  #onSealed(rowCount: number): void {
-    const { rowsStored } = this.shard.follower.batches
-    while (this.#open.length > 0 && this.#rowsConfirmed < rowsStored)
-      this.#rowsConfirmed += this.#open.shift() ?? 0
-    this.#open.push(rowCount)
+  #onSealed(): void {
+    this.#openCount++
     const countMax = OPEN_BATCH_COUNT_MAX + (this.#isDraining ? 1 : 0)
-    if (this.#open.length > countMax) throw new SimulationError(`${this.#open.length} batches are open`)
+    if (this.#openCount > countMax) throw new SimulationError(`${this.#openCount} batches are open`)
   }
 }
