@@ -24,8 +24,12 @@ export interface MutantOutcome {
   seed: number
 }
 
-/** Simulates a mutant from seed 1 on, until it is caught or `runs` have passed. */
-export async function simulateMutant(mutations: readonly Mutation[], runs: number): Promise<MutantOutcome> {
+/** Simulates a mutant from a seed on, until it is caught or `runs` have passed. */
+export async function simulateMutant(
+  mutations: readonly Mutation[],
+  firstSeed: number,
+  runs: number,
+): Promise<MutantOutcome> {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-mutant-'))
   try {
     for (const name of COPIED) {
@@ -34,7 +38,7 @@ export async function simulateMutant(mutations: readonly Mutation[], runs: numbe
     }
     symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'))
     for (const { file, from, to } of mutations) mutate(join(directory, file), from, to)
-    return await run(directory, ['--seed', '1', '--runs', `${runs}`])
+    return await run(directory, ['--seed', `${firstSeed}`, '--runs', `${runs}`])
   } finally {
     rmSync(directory, { recursive: true })
   }
