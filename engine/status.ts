@@ -33,7 +33,7 @@ export class StatusBoard {
       gateways: gateways.filter(Boolean),
       shards: shards.filter(Boolean),
       connections: total(gateways, (gateway) => gateway.connections),
-      messages: total(gateways, (gateway) => gateway.messagesReceived[0] + gateway.messagesReceived[1]),
+      messages: total(gateways, ({ messagesReceived: [qos0, qos1, qos2] }) => qos0 + qos1 + qos2),
       acknowledged: total(gateways, (gateway) => gateway.acknowledged),
       pubackP99Us: Math.max(0, ...gateways.filter(Boolean).map((gateway) => gateway.pubackLatencyUs.p99)),
       readings: total(shards, (shard) => shard.readings),

@@ -28,6 +28,8 @@ export const RecordKind = {
   PAD: 0,
   MQTT_PUBLISH: 1,
   WEBSOCKET_FRAME: 2,
+  /** A message of QoS 2 is released: client, connection and packet identifier, without topic and payload. */
+  MQTT_PUBREL: 3,
   /** Written by shards: see codecs/journal/control.ts. */
   MARK: 16,
   CONFIRMATION: 17,

@@ -10,7 +10,7 @@ import { Frames } from '../../codecs/mqtt/frame.ts'
 import { PublishFields } from '../../codecs/mqtt/publish.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
-import { NO_SHARD } from './ack-queue.ts'
+import { NO_LANE } from './ack-queue.ts'
 import type { CloseReason } from './close-reason.ts'
 import { Exchange } from './exchange.ts'
 import { GatewayCounters } from './gateway-counters.ts'
@@ -88,7 +88,7 @@ export class GatewayContext {
     this.exchange = new Exchange(options.peers, this.counters)
     this.setTime()
     this.startMs = this.nowMs
-    assert(options.rings.length < NO_SHARD, 'shards are counted in a byte')
+    assert(options.rings.length < NO_LANE, 'shards are counted in a byte')
     const durable = new Int32Array(options.rings.length)
     this.durable = durable
     this.lanes = options.rings.map(

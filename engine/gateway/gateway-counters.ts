@@ -24,9 +24,10 @@ export interface GatewayStatus {
   connectsAccepted: number
   connectsRefused: number
   /** By QoS. */
-  messagesReceived: [number, number]
+  messagesReceived: [number, number, number]
   bytesReceived: number
   recordsWritten: number
+  /** Messages of QoS 1 and 2 whose PUBACK or PUBREC has left. */
   acknowledged: number
   /** Messages of topics that no stream takes. */
   unmatched: number
@@ -35,7 +36,7 @@ export interface GatewayStatus {
   disconnectsByReason: Record<string, number>
   /** Now: connections that are not read because a ring is full or too much is unacknowledged. */
   pausedConnections: number
-  /** From a message's socket read to its PUBACK's write, microseconds: the last whole second. */
+  /** From a message's socket read to its PUBACK's or PUBREC's write, microseconds: the last whole second. */
   pubackLatencyUs: LatencySummary
   /**
    * Since the start: a summary, and the HdrHistogram (V2, compressed, base64) for those who add several up.
@@ -49,6 +50,7 @@ export class GatewayCounters implements LatencySink {
   connectsRefused = 0
   messagesQos0 = 0
   messagesQos1 = 0
+  messagesQos2 = 0
   bytesReceived = 0
   recordsWritten = 0
   acknowledged = 0
@@ -69,6 +71,7 @@ export class GatewayCounters implements LatencySink {
 
   // hot: per batch
   record(arrivalUs: number, count: number): void {
+    this.acknowledged += count
     this.#present.recordValueWithCount(Math.min((this.nowUs - arrivalUs) >>> 0, LATENCY_US_MAX), count)
   }
 
@@ -88,7 +91,7 @@ export class GatewayCounters implements LatencySink {
       connections: this.connections,
       connectsAccepted: this.connectsAccepted,
       connectsRefused: this.connectsRefused,
-      messagesReceived: [this.messagesQos0, this.messagesQos1],
+      messagesReceived: [this.messagesQos0, this.messagesQos1, this.messagesQos2],
       bytesReceived: this.bytesReceived,
       recordsWritten: this.recordsWritten,
       acknowledged: this.acknowledged,

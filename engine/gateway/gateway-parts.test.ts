@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { Prng } from '../../base/prng.ts'
-import { AckQueue, NO_SHARD } from './ack-queue.ts'
+import { PacketType } from '../../codecs/mqtt/packet.ts'
+import { AckQueue, answerOf, NO_ANSWER, NO_LANE } from './ack-queue.ts'
 import { Message } from './delivery.ts'
 import { Fifo } from './fifo.ts'
 import { Outbox } from './outbox.ts'
+import { ReceivedIds } from './received-ids.ts'
 import { TopicRoute, TopicRouter } from './topic-router.ts'
 import { isOriginAllowed } from './web-origin.ts'
 
@@ -27,40 +29,80 @@ test('a Fifo is an array, only cheaper', () => {
 })
 
 describe('AckQueue', () => {
+  const kinds = [PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBCOMP]
+
   test('gives out what an array would, in pieces of any size', () => {
     const random = new Prng(SEED)
     const queue = new AckQueue()
-    const model: { end: number; shard: number; packetId: number }[] = []
+    const model: { end: number; lane: number; bytes: number[]; isMessage: boolean; isReturning: boolean }[] =
+      []
     const durable = Int32Array.of(0x7fffff00, -5, 0) // the first two wrap on the way
     const ends = [...durable]
     let packetId = 0
     for (let step = 0; step < 3000; step++) {
       for (let i = random.between(0, 20); i > 0; i--) {
-        const shard = [0, 1, 2, NO_SHARD][random.between(0, 3)]
-        if (shard !== NO_SHARD) ends[shard] = (ends[shard] + random.between(8, 500)) | 0
+        const lane = [0, 1, 2, NO_LANE][random.between(0, 3)]
+        if (lane !== NO_LANE) ends[lane] = (ends[lane] + random.between(8, 500)) | 0
         packetId = (packetId % 65_535) + 1
-        const end = shard === NO_SHARD ? 0 : ends[shard]
-        queue.push(end, packetId, shard, step)
-        model.push({ end, shard, packetId })
+        const end = lane === NO_LANE ? 0 : ends[lane]
+        const type = kinds[random.between(0, 2)]
+        const reason = random.between(0, 4) === 0 ? 0x90 + random.between(0, 3) : 0
+        const isSilent = random.between(0, 9) === 0
+        queue.push(end, isSilent ? NO_ANSWER : answerOf(type, packetId, reason), lane, step)
+        const body = [packetId >> 8, packetId & 255, ...(reason === 0 ? [] : [reason])]
+        model.push({
+          end,
+          lane,
+          bytes: isSilent ? [] : [type << 4, body.length, ...body],
+          isMessage: !isSilent && type !== PacketType.PUBCOMP && reason === 0,
+          isReturning:
+            !isSilent && (type === PacketType.PUBACK || (type === PacketType.PUBCOMP && reason === 0)),
+        })
       }
+      expect(queue.returningCount, `SEED=${SEED}`).toBe(model.filter(({ isReturning }) => isReturning).length)
       const moved = random.between(0, 2)
       const gap = (ends[moved] - durable[moved]) | 0
       durable[moved] = (durable[moved] + random.between(0, gap)) | 0
-      const out = new Uint8Array(random.between(1, 30) * 4)
+      const out = new Uint8Array(random.between(1, 30) * 5)
       let recorded = 0
       const size = queue.take(durable, out, { record: (_, count) => (recorded += count) })
       const expected: number[] = []
-      while (expected.length < out.length && model.length > 0) {
-        const { end, shard, packetId } = model[0]
-        if (shard !== NO_SHARD && ((durable[shard] - end) | 0) < 0) break
-        expected.push(0x40, 2, packetId >> 8, packetId & 255)
+      let messages = 0
+      for (let taken = 0; taken < out.length / 5 && model.length > 0; taken++) {
+        const { end, lane, bytes, isMessage } = model[0]
+        if (lane !== NO_LANE && ((durable[lane] - end) | 0) < 0) break
+        expected.push(...bytes)
+        if (isMessage) messages++
         model.shift()
       }
       expect([...out.subarray(0, size)], `SEED=${SEED}`).toEqual(expected)
-      expect(recorded).toBe(size / 4)
+      expect(recorded).toBe(messages)
       expect(queue.count).toBe(model.length)
     }
   })
+})
+
+test('ReceivedIds is a map, only smaller', () => {
+  const random = new Prng(SEED)
+  const ids = new ReceivedIds()
+  const model = new Map<number, number>()
+  for (let step = 0; step < 100_000; step++) {
+    const id = random.between(0, 1) === 0 ? random.between(1, 40) : random.between(1, 65_535)
+    if (random.between(0, 2) === 0) {
+      ids.delete(id)
+      model.delete(id)
+    } else {
+      const lane = [0, 1, NO_LANE][random.between(0, 2)]
+      ids.add(id, lane)
+      model.set(id, lane)
+    }
+    const asked = random.between(1, 65_535)
+    for (const packetId of [id, asked]) {
+      expect(ids.laneOf(packetId)).toBe(model.get(packetId) ?? -1)
+      expect(ids.has(packetId)).toBe(model.has(packetId))
+    }
+    expect(ids.count).toBe(model.size)
+  }
 })
 
 describe('Outbox', () => {

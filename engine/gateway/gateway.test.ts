@@ -73,7 +73,7 @@ describe.each(['tcp', 'ws'] as const)('MQTT.js over %s', (scheme) => {
     await until(() => running.control.status().connections === 0, 'the end of the connection')
     expect(running.control.status()).toMatchObject({
       acknowledged: 400,
-      messagesReceived: [100, 400],
+      messagesReceived: [100, 400, 0],
       disconnectsByReason: { client: 1 },
     })
   })

@@ -108,10 +108,8 @@ export class IngestConnection implements Client {
   settle(): void {
     if (this.#isClosed) return
     const context = this.#context
-    const before = this.#frames.count
     const seq = this.#frames.take(context.durable[this.#route.shard], context.counters)
     if (seq >= 0) this.#ackSeq = seq
-    context.counters.acknowledged += before - this.#frames.count
     this.#sendAck()
     if (this.#isWaitingForAcks && this.#frames.count < context.limits.receiveMaximum) this.retry()
   }

@@ -25,14 +25,15 @@ import {
   type ConnectStage,
 } from './connect/connect-attempt.ts'
 import type { Client, GatewayContext } from './gateway-context.ts'
+import { BLOCKED, type InboundAcks } from './inbound-acks.ts'
 import { PacketStream } from './packet-stream.ts'
-import { BLOCKED, PublishIntake } from './publish-intake.ts'
+import { PublishIntake } from './publish-intake.ts'
 import type { ShardLane } from './shard-lane.ts'
 import type { Transport } from './transport.ts'
 
 /** A first packet may have this size; it is a CONNECT. */
 const CONNECT_SIZE_BYTES_MAX = 64 << 10
-/** Answers other than PUBACKs that wait in a socket. */
+/** Answers other than those to PUBLISH and PUBREL that wait in a socket. */
 const UNREAD_SIZE_BYTES_MAX = 64 << 10
 /** After this many quiet seconds a connection gives memory back. */
 const IDLE_TICKS = 10
@@ -70,11 +71,11 @@ export class MqttConnection implements Client, ConnectOwner {
   }
 
   get blockedOn(): ShardLane | null {
-    return this.#intake?.blockedOn ?? null
+    return this.#intake?.acks.blockedOn ?? null
   }
 
   get isSettled(): boolean {
-    return this.#intake === null || this.#intake.isSettled
+    return this.#intake === null || this.#intake.acks.isSettled
   }
 
   /** Takes one socket read: bytes[start, end), before which `headroomSizeBytes` may be overwritten. */
@@ -127,21 +128,21 @@ export class MqttConnection implements Client, ConnectOwner {
     this.end(CloseReasons.overrun)
   }
 
-  /** Sends the PUBACKs whose messages are durable, and goes on reading where that was waited for. */
+  /** Sends the answers whose records are durable, and goes on reading where that was waited for. */
   // hot: per batch
   settle(): void {
-    const intake = this.#intake
-    if (intake === null) return
-    intake.sendAcks(this.#transport)
-    while (this.isPaused && intake.blockedOn === null && !intake.isBoundReached) {
-      this.#unblock(intake)
-      intake.sendAcks(this.#transport)
+    const acks = this.#intake?.acks
+    if (acks === undefined) return
+    acks.send(this.#transport)
+    while (this.isPaused && acks.blockedOn === null && !acks.isBoundReached) {
+      this.#unblock(acks)
+      acks.send(this.#transport)
     }
   }
 
   retry(): void {
     if (this.#intake === null) return
-    this.#unblock(this.#intake)
+    this.#unblock(this.#intake.acks)
     this.settle()
   }
 
@@ -153,7 +154,7 @@ export class MqttConnection implements Client, ConnectOwner {
     } else if (this.#keepAliveTicks > 0 && idleTicks > this.#keepAliveTicks && !this.isPaused) {
       this.end(CloseReasons.keepAlive)
     } else if (idleTicks > IDLE_TICKS) {
-      this.#intake?.trim()
+      this.#intake?.acks.trim()
     }
   }
 
@@ -165,13 +166,13 @@ export class MqttConnection implements Client, ConnectOwner {
       let fault = 0
       if (first >> 4 === PacketType.PUBLISH && this.#intake !== null) {
         fault = this.#intake.take(bytes, first, bodyStart[i], bodyEnd[i], this.#subscriber)
-        if (fault === BLOCKED) {
-          this.#block()
-          return i
-        }
       } else {
         fault = this.#control(bytes, first, bodyStart[i], bodyEnd[i])
         if (this.isPaused) return i + 1 // a CONNECT whose stages have yet to decide
+      }
+      if (fault === BLOCKED) {
+        this.#block()
+        return i
       }
       if (fault !== 0) this.refuse(fault)
       if (this.isClosed) return i
@@ -179,7 +180,7 @@ export class MqttConnection implements Client, ConnectOwner {
     return count
   }
 
-  /** Everything but a PUBLISH of an open connection. Returns 0 or a ReasonCode. */
+  /** Everything but a PUBLISH of an open connection. Returns 0, a ReasonCode, or BLOCKED. */
   #control(bytes: Uint8Array, header: number, bodyStart: number, bodyEnd: number): number {
     const connect = this.#connect
     if (connect === null) {
@@ -211,6 +212,10 @@ export class MqttConnection implements Client, ConnectOwner {
         if (fault === 0) this.#subscriber?.acknowledge(ackFields.packetId)
         return fault
       }
+      case PacketType.PUBREL: {
+        const fault = readAck(bytes, bodyStart, bodyEnd, version, ackFields, PacketType.PUBREL)
+        return fault === 0 ? this.#intake!.acks.release(ackFields.packetId) : fault
+      }
       case PacketType.PINGREQ:
         if (bodyStart !== bodyEnd) return ReasonCode.MALFORMED_PACKET
         this.#answer(PINGRESP)
@@ -230,7 +235,7 @@ export class MqttConnection implements Client, ConnectOwner {
         readDisconnect(bytes, bodyStart, bodyEnd, version)
         this.end(CloseReasons.client)
         return 0
-      default: // a second CONNECT, what only servers send, the packets of QoS 2, AUTH
+      default: // a second CONNECT, what only servers send, AUTH
         return ReasonCode.PROTOCOL_ERROR
     }
   }
@@ -307,8 +312,8 @@ export class MqttConnection implements Client, ConnectOwner {
     this.#transport.pause()
   }
 
-  #unblock(intake: PublishIntake): void {
-    intake.blockedOn = null
+  #unblock(acks: InboundAcks): void {
+    acks.blockedOn = null
     this.#context.counters.pausedConnections--
     this.#takeHeld()
   }

@@ -148,6 +148,9 @@ export class Pipeline {
       const kind = bytes[offset + 4]
       if (kind === RecordKind.MQTT_PUBLISH || kind === RecordKind.WEBSOCKET_FRAME) {
         this.#processMessage(views, offset, size, position + (offset - start))
+      } else if (kind === RecordKind.MQTT_PUBREL) {
+        const clientHash = u32[(offset >>> 2) + 7]
+        this.#redelivery.release(clientHash, views.f64[(offset >>> 3) + 4], views.u16[(offset >>> 1) + 12])
       } else if (kind === RecordKind.GAP) {
         const durationMs = readControl(views, offset)
         this.operators.gap(durationMs)

@@ -76,23 +76,40 @@ test('a message that its own redelivery has overtaken, by way of another gateway
 
 test('equal payloads that a device sends twice both stay, and so does an identifier that was used again', () => {
   const redelivery = new Redelivery(64)
-  expect(redelivery.isDuplicatePublish(1, 7, 1, false, 5)).toBe(false)
-  expect(redelivery.isDuplicatePublish(1, 7, 2, false, 5)).toBe(false)
-  expect(redelivery.isDuplicatePublish(1, 7, 1, true, 5)).toBe(false) // the same connection: not a redelivery
-  expect(redelivery.isDuplicatePublish(1, 8, 2, true, 5)).toBe(true)
-  expect(redelivery.isDuplicatePublish(1, 8, 1, false, 5)).toBe(false) // without DUP it is a new message
-  expect(redelivery.isDuplicatePublish(1, 9, 1, true, 6)).toBe(false) // another payload
-  expect(redelivery.isDuplicatePublish(2, 9, 1, true, 5)).toBe(false) // another client
+  expect(redelivery.isDuplicatePublish(1, 7, 1, false, 20)).toBe(false)
+  expect(redelivery.isDuplicatePublish(1, 7, 2, false, 20)).toBe(false)
+  expect(redelivery.isDuplicatePublish(1, 7, 1, true, 20)).toBe(false) // the same connection: not a redelivery
+  expect(redelivery.isDuplicatePublish(1, 8, 2, true, 20)).toBe(true)
+  expect(redelivery.isDuplicatePublish(1, 8, 1, false, 20)).toBe(false) // without DUP it is a new message
+  expect(redelivery.isDuplicatePublish(1, 9, 1, true, 24)).toBe(false) // another payload
+  expect(redelivery.isDuplicatePublish(2, 9, 1, true, 20)).toBe(false) // another client
 })
 
 test('a frame is a duplicate when its session sent the same number and payload', () => {
   const redelivery = new Redelivery(64)
-  expect(redelivery.isDuplicateFrame(1, 1, 5)).toBe(false)
-  expect(redelivery.isDuplicateFrame(1, 1, 5)).toBe(true)
-  expect(redelivery.isDuplicateFrame(1, 1, 6)).toBe(false)
-  expect(redelivery.isDuplicateFrame(1, 1 + 0x1_0000, 5)).toBe(false)
-  expect(redelivery.isDuplicateFrame(2, 1, 5)).toBe(false)
-  expect(redelivery.isDuplicatePublish(1, 1, 1, true, 5)).toBe(false) // sessions and clients are apart
+  expect(redelivery.isDuplicateFrame(1, 1, 20)).toBe(false)
+  expect(redelivery.isDuplicateFrame(1, 1, 20)).toBe(true)
+  expect(redelivery.isDuplicateFrame(1, 1, 24)).toBe(false)
+  expect(redelivery.isDuplicateFrame(1, 1 + 0x1_0000, 20)).toBe(false)
+  expect(redelivery.isDuplicateFrame(2, 1, 20)).toBe(false)
+  expect(redelivery.isDuplicatePublish(1, 1, 1, true, 20)).toBe(false) // sessions and clients are apart
+})
+
+test('a released message of QoS 2 makes no duplicate of the next one', () => {
+  const redelivery = new Redelivery(64)
+  const [first, second, third] = [1, 2, 3].map((count) => numbered(9, count))
+  expect(redelivery.isDuplicatePublish(1, first, 1, false, 20)).toBe(false)
+  expect(redelivery.isDuplicatePublish(1, second, 1, true, 20)).toBe(true) // not released yet
+  redelivery.release(1, second, 1)
+  expect(redelivery.isDuplicatePublish(1, first, 1, false, 20)).toBe(true) // the first one, overtaken by its redelivery
+  expect(redelivery.isDuplicatePublish(1, third, 1, true, 20)).toBe(false) // another one, whose first delivery was lost
+  redelivery.release(1, second, 1) // late word of an older connection: about the message before
+  expect(redelivery.isDuplicatePublish(1, numbered(9, 4), 1, true, 20)).toBe(true)
+  redelivery.release(1, numbered(9, 4), 2) // nothing under that identifier, nor of that client
+  redelivery.release(2, numbered(9, 4), 1)
+  expect(copyOf(redelivery, 64).isDuplicatePublish(1, numbered(9, 5), 1, true, 20)).toBe(true)
+  redelivery.release(1, numbered(9, 5), 1)
+  expect(copyOf(redelivery, 64).isDuplicatePublish(1, numbered(9, 6), 1, true, 20)).toBe(false)
 })
 
 test('its memory is bounded: clients beyond the bound are never duplicates', () => {

@@ -7,6 +7,7 @@
  * connection and has its hash; a WebSocket frame when an earlier connection of its session sent the same `seq` and
  * payload. Two equal readings that a device sent as two messages both stay. What remains ambiguous: a client that uses
  * an identifier again for an equal payload, sets DUP, and never got the first PUBACK, has sent two and one is counted.
+ * With QoS 2 the client says when it is through: a released entry makes no duplicate any more.
  *
  * A duplicate makes no entry, so that however often a client tries, what it has in flight is kept. Messages that came by
  * another gateway may be overtaken by their own redelivery, while a shard takes nothing: a straggler, of an older
@@ -19,8 +20,10 @@ import { copied } from './typed-arrays.ts'
 
 const BLOCK_ENTRIES = 64
 const BLOCK_COUNT_MIN = 64
-/** In the lowest bit of an entry's hash: it is of an older connection than its neighbours. */
+/** In the lowest bits of an entry's hash: it is of an older connection than its neighbours; its client has released it. */
 const STRAGGLER = 1
+const RELEASED = 2
+const FLAGS = STRAGGLER | RELEASED
 /** Numbers of connections in one life of the engine; above them stands which life it is. */
 const LIFE_CONNECTIONS = 2 ** 32
 
@@ -41,6 +44,8 @@ export class Redelivery {
   #nextBlock: Int32Array = new Int32Array(BLOCK_COUNT_MIN)
   #ids: Uint16Array = new Uint16Array(BLOCK_COUNT_MIN * BLOCK_ENTRIES)
   #hashes: Int32Array = new Int32Array(BLOCK_COUNT_MIN * BLOCK_ENTRIES)
+  /** Of the entry that `#findNewest` has found: its place among all that the client has had. */
+  #foundIndex = 0
 
   /** `inFlightMax`: how many unacknowledged messages a client may have; `entriesMax`: entries of all clients together. */
   constructor(inFlightMax: number, entriesMax = 1 << 24) {
@@ -66,9 +71,20 @@ export class Redelivery {
       this.#earlierCount[client] = this.#entryCount[client]
     }
     const earlierCount = (isStraggler ? this.#entryCount : this.#earlierCount)[client]
-    const isDuplicate = (isDup || isStraggler) && this.#hasEarlier(client, id, hash, earlierCount)
-    if (!isDuplicate) this.#push(client, id, (hash & ~STRAGGLER) | (isStraggler ? STRAGGLER : 0))
+    const isDuplicate =
+      (isDup || isStraggler) && this.#hasEarlier(client, id, hash, earlierCount, isStraggler)
+    if (!isDuplicate) this.#push(client, id, (hash & ~FLAGS) | (isStraggler ? STRAGGLER : 0))
     return isDuplicate
+  }
+
+  /** The client has released a message of QoS 2: what it sends under that identifier is new from now on. */
+  // hot: per message of QoS 2
+  release(clientHash: number, connection: number, id: number): void {
+    const client = this.#slots[this.#slotOf(clientHash | 0)]
+    // An older connection's word may be about an identifier that was used again since.
+    if (client < 0 || isOlder(connection, this.#connection[client])) return
+    const entry = this.#findNewest(client, id)
+    if (entry >= 0) this.#hashes[entry] |= RELEASED
   }
 
   /** The same for a frame of a WebSocket session; within a connection `seq` only grows. */
@@ -78,8 +94,8 @@ export class Redelivery {
     if (client < 0) return false
     const id = seq & 0xffff
     const mixed = (hash ^ Math.imul(Math.floor(seq / 0x1_0000), 0x9e3779b1)) | 0
-    if (this.#hasEarlier(client, id, mixed, this.#entryCount[client])) return true
-    this.#push(client, id, mixed & ~STRAGGLER)
+    if (this.#hasEarlier(client, id, mixed, this.#entryCount[client], false)) return true
+    this.#push(client, id, mixed & ~FLAGS)
     return false
   }
 
@@ -111,26 +127,35 @@ export class Redelivery {
     this.#rehash(256)
   }
 
-  /** Whether the newest entry with that identifier has that hash, and is one of the first `earlierCount` or a straggler. */
-  #hasEarlier(client: number, id: number, hash: number, earlierCount: number): boolean {
+  /**
+   * Whether the newest entry with that identifier has that hash, and is one of the first `earlierCount` or a straggler. A
+   * released one only tells a straggler that it was overtaken.
+   */
+  #hasEarlier(client: number, id: number, hash: number, earlierCount: number, isStraggler: boolean): boolean {
+    const entry = this.#findNewest(client, id)
+    if (entry < 0) return false
+    const kept = this.#hashes[entry]
+    if (((kept ^ hash) & ~FLAGS) !== 0 || ((kept & RELEASED) !== 0 && !isStraggler)) return false
+    return this.#foundIndex < earlierCount || (kept & STRAGGLER) !== 0
+  }
+
+  /** The client's newest entry with that identifier; -1 when there is none. */
+  #findNewest(client: number, id: number): number {
     const ids = this.#ids
     const current = this.#currentBlock[client]
     const filled = this.#filled(client)
     let index = this.#entryCount[client] - (this.#clientBlocks[client] - 1) * BLOCK_ENTRIES - filled
     let found = -1
-    let foundIndex = 0
     for (let block = this.#nextBlock[current]; ; block = this.#nextBlock[block]) {
       const end = block * BLOCK_ENTRIES + (block === current ? filled : BLOCK_ENTRIES)
       for (let entry = block * BLOCK_ENTRIES; entry < end; entry++, index++) {
         if (ids[entry] !== id) continue
         found = entry
-        foundIndex = index
+        this.#foundIndex = index
       }
       if (block === current) break
     }
-    if (found < 0) return false
-    const kept = this.#hashes[found]
-    return ((kept ^ hash) & ~STRAGGLER) === 0 && (foundIndex < earlierCount || (kept & STRAGGLER) !== 0)
+    return found
   }
 
   /** How many entries the client's current block has. */
@@ -177,14 +202,22 @@ export class Redelivery {
 
   /** The client's index, a new one if need be; -1 when there is no room, and then its messages are never duplicates. */
   #find(key: number): number {
+    const slot = this.#slotOf(key)
+    const client = this.#slots[slot]
+    if (client >= 0) return client
+    if (this.#blockCount >= this.#blockCountMax) return -1
+    return this.#addClient(slot, key)
+  }
+
+  /** Where the client stands in the table, or would. */
+  #slotOf(key: number): number {
     const mask = this.#slots.length - 1
     let slot = mixed(key) & mask
     for (let client = this.#slots[slot]; client >= 0; client = this.#slots[slot]) {
-      if (this.#key[client] === key) return client
+      if (this.#key[client] === key) break
       slot = (slot + 1) & mask
     }
-    if (this.#blockCount >= this.#blockCountMax) return -1
-    return this.#addClient(slot, key)
+    return slot
   }
 
   #addClient(slot: number, key: number): number {

@@ -3,6 +3,7 @@
  * message has a number of its own, which its payload carries in each reading.
  */
 import type { Prng } from '../../base/prng.ts'
+import type { Qos } from '../../codecs/mqtt/packet.ts'
 
 /** Readings of one message, at most; a reading's value is the message's number times this plus its place. */
 export const READINGS_MAX = 8
@@ -39,7 +40,7 @@ export interface Message {
   stream: string
   device: string
   topic: string
-  qos: 0 | 1
+  qos: Qos
   payload: Uint8Array
   /** Empty when the payload is none that can be decoded. */
   readings: Reading[]
@@ -70,7 +71,7 @@ export class Books {
   }
 
   /** A new message of a device, as if written now. */
-  write(device: string, stream: number, qos: 0 | 1, nowMs: number): Message {
+  write(device: string, stream: number, qos: Qos, nowMs: number): Message {
     const number = this.messages.length + 1
     const { name } = STREAMS[stream]
     const topic = stream === 0 ? `devices/${device}/telemetry` : `plants/north/${device}/data`

@@ -13,6 +13,11 @@ const MUTANTS: Record<string, Mutation & { seed: number }> = {
     from: '    this.appendedMs = nowMs\n',
     to: '    this.appendedMs = nowMs\n    for (const { ring } of this.taken) ring.release(ring.position)\n',
   },
+  'answers PUBREC before its message is durable': {
+    file: 'engine/gateway/inbound-acks.ts',
+    from: 'answerOf(PacketType.PUBREC, packetId, 0), lane)',
+    to: 'answerOf(PacketType.PUBREC, packetId, 0), null)',
+  },
   'sends a batch before its mark is durable': {
     seed: 33,
     file: 'engine/shard/open-batches.ts',
@@ -76,7 +81,7 @@ const MUTANTS: Record<string, Mutation & { seed: number }> = {
   'acknowledges by the ring of the first message alone': {
     seed: 12,
     file: 'engine/gateway/ack-queue.ts',
-    from: '      if (shard !== NO_SHARD && ((durable[shard] - ends[slot]) | 0) < 0) break\n',
+    from: '      if (lane !== NO_LANE && ((durable[lane] - ends[slot]) | 0) < 0) break\n',
     to: '',
   },
   'leaves windows as they were when readings come late': {

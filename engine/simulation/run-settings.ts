@@ -125,6 +125,7 @@ function drawClient(prng: Prng, index: number, receiveMaximum: number): ClientSe
     windowMax,
     packetIdMax: prng.unit() < 0.7 ? windowMax + prng.between(0, 3) : 65_535,
     isEager: prng.unit() < 0.3,
+    exactlyOnceShare: prng.unit() < 0.5 ? 0 : prng.unit(),
     devices: Array.from({ length: prng.between(1, 4) }, (_, device) => ({
       name: `d${index}-${device}`,
       stream: prng.between(0, STREAMS.length - 1),

@@ -1,12 +1,13 @@
 /**
- * An MQTT client that publishes for several devices, as clients do it: QoS 1 with a window, identifiers used again once
- * free, a new connection with the same client identifier after a lost one, and there first everything again, with DUP,
- * that was not acknowledged. It checks every PUBACK when the gateway writes it: the order is that of its PUBLISHes.
+ * An MQTT client that publishes for several devices, as clients do it: QoS 1 and 2 with a window, identifiers used again
+ * once free, a new connection with the same client identifier after a lost one, and there first everything again that
+ * was not acknowledged: PUBLISH with DUP, or PUBREL. It checks every answer when the gateway writes it: they come in the
+ * order of its packets.
  */
 import type { Prng } from '../../base/prng.ts'
-import { AckFields, readAck } from '../../codecs/mqtt/ack.ts'
+import { AckFields, type AckType, readAck, writeAck } from '../../codecs/mqtt/ack.ts'
 import { cutFrames, Frames } from '../../codecs/mqtt/frame.ts'
-import { PacketType, ReasonCode } from '../../codecs/mqtt/packet.ts'
+import { PacketType, type Qos, ReasonCode } from '../../codecs/mqtt/packet.ts'
 import { publishHeader, publishSize, writePublish } from '../../codecs/mqtt/publish.ts'
 import type { Books, Message } from './books.ts'
 import type { SimDevice, SimHost } from './sim-device.ts'
@@ -19,16 +20,26 @@ const NOTHING = new Uint8Array(0)
 export interface ClientSettings {
   id: string
   version: 4 | 5
-  /** Messages of QoS 1 that it leaves unacknowledged. */
+  /** Messages of QoS 1 and 2 that it leaves unacknowledged. */
   windowMax: number
   /** Identifiers go from 1 to this, and begin again. */
   packetIdMax: number
   /** It sends on before CONNACK has come. */
   isEager: boolean
+  /** Of its messages that are not of QoS 0: how many are of QoS 2. */
+  exactlyOnceShare: number
   devices: { name: string; stream: number }[]
 }
 
 interface InFlight {
+  packetId: number
+  message: Message
+  /** Its PUBREC has come: from now on it is its PUBREL that is sent. */
+  isReceived: boolean
+}
+
+interface Awaited {
+  type: number
   packetId: number
   message: Message
 }
@@ -41,8 +52,8 @@ export class SimClient implements SimDevice, SocketOwner {
   #isOpen = false
   #isResent = false
   #inFlight: InFlight[] = []
-  /** Of each connection: what was published on it and not yet acknowledged by the gateway, in that order. */
-  #awaited: InFlight[] = []
+  /** Of each connection: what was sent on it and not yet answered by the gateway, in that order. */
+  #awaited: Awaited[] = []
   #lastPacketId = 0
   #fromGateway = new PacketCutter()
 
@@ -82,7 +93,7 @@ export class SimClient implements SimDevice, SocketOwner {
 
   receive(socket: SimSocket, bytes: Uint8Array): void {
     if (socket !== this.#socket) return
-    this.#fromGateway.take(bytes, (type, body) => this.#take(type, body))
+    this.#fromGateway.take(bytes, (type, body) => this.#take(socket, type, body))
   }
 
   ended(socket: SimSocket): void {
@@ -97,7 +108,7 @@ export class SimClient implements SimDevice, SocketOwner {
   }
 
   #connect(host: SimHost): void {
-    const awaited: InFlight[] = []
+    const awaited: Awaited[] = []
     const written = new PacketCutter()
     const socket = new SimSocket(this, (bytes) =>
       written.take(bytes, (type, body) => this.#check(host, awaited, type, body)),
@@ -116,22 +127,40 @@ export class SimClient implements SimDevice, SocketOwner {
   #resend(host: SimHost): void {
     if (this.#isResent) return
     this.#isResent = true
-    for (const entry of this.#inFlight) this.#send(host, entry.message, entry.packetId, true)
-    this.#awaited.push(...this.#inFlight)
+    for (const entry of this.#inFlight) {
+      if (entry.isReceived) {
+        host.trace.tally('released again')
+        this.#release(this.#socket!, entry)
+      } else this.#sendAcknowledged(host, entry, true)
+    }
   }
 
   #publish(host: SimHost): void {
-    const { devices, windowMax } = this.#settings
+    const { devices, windowMax, exactlyOnceShare } = this.#settings
     const { name, stream } = devices[this.#prng.between(0, devices.length - 1)]
     if (this.#prng.unit() < 0.15) {
       this.#send(host, this.#books.write(name, stream, 0, host.nowMs), 0, false)
       return
     }
     if (this.#inFlight.length >= windowMax) return
-    const entry = { packetId: this.#nextPacketId(), message: this.#books.write(name, stream, 1, host.nowMs) }
+    const qos: Qos = this.#prng.unit() < exactlyOnceShare ? 2 : 1
+    const message = this.#books.write(name, stream, qos, host.nowMs)
+    const entry = { packetId: this.#nextPacketId(), message, isReceived: false }
     this.#inFlight.push(entry)
-    this.#awaited.push(entry)
-    this.#send(host, entry.message, entry.packetId, false)
+    this.#sendAcknowledged(host, entry, false)
+  }
+
+  #sendAcknowledged(host: SimHost, { packetId, message }: InFlight, isDup: boolean): void {
+    const type = message.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
+    this.#awaited.push({ type, packetId, message })
+    this.#send(host, message, packetId, isDup)
+  }
+
+  #release(socket: SimSocket, { packetId, message }: InFlight): void {
+    this.#awaited.push({ type: PacketType.PUBCOMP, packetId, message })
+    const bytes = new Uint8Array(4)
+    writeAck(bytes, 0, PacketType.PUBREL, packetId, 0, this.#settings.version)
+    socket.send(bytes)
   }
 
   #send(host: SimHost, { number, topic, qos, payload }: Message, packetId: number, isDup: boolean): void {
@@ -167,26 +196,30 @@ export class SimClient implements SimDevice, SocketOwner {
   }
 
   /** The gateway has written a packet, whether or not it arrives. */
-  #check(host: SimHost, awaited: InFlight[], type: number, body: Uint8Array): void {
+  #check(host: SimHost, awaited: Awaited[], type: number, body: Uint8Array): void {
     const { id } = this.#settings
     if (type === PacketType.DISCONNECT && !GENTLE_REASONS.has(body[0]))
       throw new SimulationError(`${id} was disconnected with reason ${body[0]}`)
-    if (type !== PacketType.PUBACK) return
-    const packetId = readPuback(body, this.#settings.version)
+    if (!isAnswer(type)) return
+    const packetId = readAnswer(type, body, this.#settings.version)
     const entry = awaited.shift()
-    if (entry?.packetId !== packetId)
-      throw new SimulationError(`${id} got PUBACK ${packetId} instead of ${entry?.packetId}`)
+    if (entry?.packetId !== packetId || entry.type !== type)
+      throw new SimulationError(`${id} got ${type}:${packetId} instead of ${entry?.type}:${entry?.packetId}`)
+    if (type === PacketType.PUBCOMP) return
     entry.message.isAcknowledged = true
     host.trace.note(id, 'is told of message', entry.message.number, 'as', packetId)
   }
 
-  #take(type: number, body: Uint8Array): void {
+  #take(socket: SimSocket, type: number, body: Uint8Array): void {
     if (type === PacketType.CONNACK) this.#isOpen = body[1] === 0
-    if (type !== PacketType.PUBACK) return
-    const packetId = readPuback(body, this.#settings.version)
+    if (!isAnswer(type)) return
+    const packetId = readAnswer(type, body, this.#settings.version)
     const place = this.#inFlight.findIndex((entry) => entry.packetId === packetId)
-    if (place < 0) throw new SimulationError(`PUBACK ${packetId} of nothing that is in flight`)
-    this.#inFlight.splice(place, 1)
+    if (place < 0) throw new SimulationError(`answer ${type}:${packetId} to nothing that is in flight`)
+    if (type === PacketType.PUBREC) {
+      this.#inFlight[place].isReceived = true
+      this.#release(socket, this.#inFlight[place])
+    } else this.#inFlight.splice(place, 1)
   }
 }
 
@@ -217,9 +250,17 @@ class PacketCutter {
 
 const fields = new AckFields()
 
-function readPuback(body: Uint8Array, version: 4 | 5): number {
-  const fault = readAck(body, 0, body.length, version, fields)
-  if (fault !== 0 || fields.reasonCode !== 0) throw new SimulationError('a PUBACK that says no, or nothing')
+function isAnswer(type: number): type is AckType {
+  return type >= PacketType.PUBACK && type <= PacketType.PUBCOMP
+}
+
+function readAnswer(type: AckType, body: Uint8Array, version: 4 | 5): number {
+  const fault = readAck(body, 0, body.length, version, fields, type)
+  // A release that is sent again may be of what the gateway has never heard of.
+  const isUnknown =
+    type === PacketType.PUBCOMP && fields.reasonCode === ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+  if (fault !== 0 || (fields.reasonCode !== 0 && !isUnknown))
+    throw new SimulationError(`an answer of type ${type} that says no, or nothing`)
   return fields.packetId
 }
 

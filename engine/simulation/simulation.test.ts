@@ -7,7 +7,7 @@ const RUNS = Number(process.env.RUNS ?? 60)
 
 /** What so many runs have met, all of it together. */
 const MET = [
-  ...['kill', 'power-cut', 'stop', 'start failed', 'connection lost'],
+  ...['kill', 'power-cut', 'stop', 'start failed', 'connection lost', 'released again'],
   ...['no-room', 'sync-fails', 'DISK_FULL', 'JOURNAL_SYNC', 'SNAPSHOT'],
   ...['away', 'too-many-parts', 'reply-lost', 'late-commit', 'ROW_REFUSED'],
   ...['reading stored', 'dead letter', 'row refused', 'duplicate', 'filtered'],

@@ -15,7 +15,6 @@ export function acceptConnack(attempt: ConnectAttempt, context: GatewayContext):
     properties: {
       sessionExpiryIntervalS: packet.properties.sessionExpiryIntervalS > 0 ? 0 : undefined,
       receiveMaximum: context.limits.receiveMaximum,
-      maximumQos: 1,
       retainAvailable: 0,
       maximumPacketSizeBytes: context.packetSizeBytesMax,
       assignedClientIdentifier: packet.clientId === '' ? connect.clientId : undefined,

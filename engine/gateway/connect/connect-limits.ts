@@ -10,7 +10,6 @@ export function checkLimits({ packet }: ConnectAttempt, context: GatewayContext)
   if (context.isDraining) return ReasonCode.SERVER_SHUTTING_DOWN
   if (context.isBusy) return ReasonCode.SERVER_BUSY
   if (Buffer.byteLength(clientId) > CLIENT_ID_SIZE_BYTES_MAX) return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
-  if (will !== null && will.qos === 2) return ReasonCode.QOS_NOT_SUPPORTED
   if (will?.isRetain) return ReasonCode.RETAIN_NOT_SUPPORTED
   return 0
 }
