@@ -27,6 +27,7 @@ async function occupy(): Promise<string> {
   return `127.0.0.1:${address.port}`
 }
 
+const MQTTS = ['start', '--mqtts', ':0', '--tls-cert', 'a', '--tls-key', 'b']
 const FREE = ['--mqtt', ':0', '--ws', ':0', '--http', ':0', '--store', ':0']
 
 function expectOneLine(outcome: Outcome, code: number, pattern: RegExp): void {
@@ -47,6 +48,13 @@ describe('wrong calls end with 2', () => {
     [['start', '--journal-max', '1'], /--journal-max takes a size such as 512M or 8G, at least 64M/],
     [['start', '--mqtt', '0.0.0.0:0'], /would let any device in from outside: add --allow-anonymous/],
     [['start', '--clickhouse', 'ftp://x'], /--clickhouse takes a URL such as http/],
+    [['start', '--mqtts', ':0'], /--mqtts needs --tls-cert FILE, the server's certificate/],
+    [['start', '--wss', ':0', '--tls-cert', 'a'], /--wss needs --tls-key FILE, the key of the certificate/],
+    [['start', '--tls-cert', 'a'], /--tls-cert is for doors with TLS: add --mqtts HOST:PORT/],
+    [[...MQTTS, '--tls-client-cert', 'require'], /--tls-client-cert needs --tls-ca FILE/],
+    [[...MQTTS, '--tls-client-cert', 'maybe'], /--tls-client-cert takes require or request, not "maybe"/],
+    [[...MQTTS, '--tls-ca', 'a'], /--tls-ca is for --tls-client-cert require or request/],
+    [[...MQTTS, '--mqtts', '0.0.0.0:0'], /--mqtts .* would let any device in from outside/],
     [['query'], /takes one query in quotes/],
   ])('millrace %j', async (args, pattern) => {
     expectOneLine(await runMillrace(args), 2, pattern)
@@ -84,6 +92,11 @@ describe('what keeps an engine from starting is said in one line, with exit code
       1,
       /is in use by another millrace: stop that one, or .*--data/,
     )
+  })
+
+  test('TLS files that are no good', async () => {
+    const args = [...MQTTS, '--data', newDirectory(), ...FREE]
+    expectOneLine(await runMillrace(args), 1, /--tls-cert .* can't be read \(ENOENT\): name a PEM file/)
   })
 
   test('the data directory can not be written', async () => {

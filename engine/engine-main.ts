@@ -1,6 +1,6 @@
 /**
- * Entry of the engine's process, which a supervisor forks and speaks with over IPC. It ignores SIGINT and SIGTERM,
- * which reach the whole group: only the supervisor's `stop` drains it. Invariant: it never outlives its supervisor, and
+ * Entry of the engine's process, which a supervisor forks and speaks with over IPC. It ignores SIGINT, SIGTERM and SIGHUP,
+ * which may reach the whole group: only the supervisor's `stop` drains it. Invariant: it never outlives its supervisor, and
  * a fault that nobody expected ends it at once; the journal is the way back.
  */
 import { assert } from '../base/assert.ts'
@@ -21,12 +21,13 @@ let reporting: NodeJS.Timeout | undefined
 
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
+process.on('SIGHUP', () => {})
 process.on('disconnect', endAtOnce)
 process.stderr.on('error', () => {}) // nobody may be reading it any more
 process.on('uncaughtException', die)
 process.on('message', (request: EngineRequest) => {
-  const done = request.kind === 'start' ? start(request.launch) : stop()
-  done.catch(die)
+  if (request.kind === 'reload') engine?.reloadTls()
+  else (request.kind === 'start' ? start(request.launch) : stop()).catch(die)
 })
 
 async function start({ configFile, ...options }: EngineLaunch): Promise<void> {

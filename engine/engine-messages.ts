@@ -9,8 +9,8 @@ export type EngineLaunch = Omit<EngineOptions, 'config'>
 
 export type EngineFigures = Omit<EngineStatus, 'gateways' | 'shards'>
 
-/** One `start`, then at most one `stop`, which drains. */
-export type EngineRequest = { kind: 'start'; launch: EngineLaunch } | { kind: 'stop' }
+/** One `start`, then at most one `stop`, which drains; `reload` has the TLS files read again. */
+export type EngineRequest = { kind: 'start'; launch: EngineLaunch } | { kind: 'reload' } | { kind: 'stop' }
 
 export type EngineReport =
   | { kind: 'ready'; addresses: EngineAddresses }

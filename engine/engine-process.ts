@@ -27,6 +27,9 @@ export interface Outcome {
 interface Addresses {
   mqtt: string
   ws: string
+  /** With TLS. */
+  mqtts?: string
+  wss?: string
   http: string
   store: string
   pid: number

@@ -13,6 +13,7 @@ import {
 } from './gateway/gateway.ts'
 import { loadStreams } from './shard/shard-streams.ts'
 import { type ShardControl, type ShardReport, type ShardSetup, startShard } from './shard/shard-thread.ts'
+import type { TlsMaterial } from './tls/tls-material.ts'
 
 export interface WorkerSetup {
   gateway: Omit<GatewaySetup, 'clock'> | null
@@ -21,6 +22,7 @@ export interface WorkerSetup {
 
 export type WorkerRequest =
   | { kind: 'drainGateway' }
+  | { kind: 'renewTls'; material: TlsMaterial }
   | { kind: 'drainShard'; timeoutMs: number; closesWindows: boolean }
   | { kind: 'stop' }
 
@@ -55,6 +57,9 @@ async function answer(request: WorkerRequest): Promise<boolean> {
   switch (request.kind) {
     case 'drainGateway':
       await gateway?.drain()
+      return true
+    case 'renewTls':
+      await gateway?.renewTls(request.material)
       return true
     case 'drainShard':
       return (await shard?.drain(request.timeoutMs, request.closesWindows)) ?? true

@@ -10,7 +10,7 @@ import { DataDirectory, type Identity } from './directory.ts'
 import { EngineError } from './engine-error.ts'
 import type { WorkerReport, WorkerSetup } from './engine-worker.ts'
 import { type Fault, FaultLog } from './fault-log.ts'
-import type { GatewaySetup } from './gateway/gateway.ts'
+import type { DoorAddresses, GatewaySetup } from './gateway/gateway.ts'
 import { HttpServer } from './http/http-server.ts'
 import { Doorbell } from './ring/doorbell.ts'
 import { createRing } from './ring/ring.ts'
@@ -18,6 +18,8 @@ import type { Alert } from './shard/alert.ts'
 import type { ShardSetup } from './shard/shard-thread.ts'
 import { StatusBoard } from './status.ts'
 import { type ServerAddress, StoreKeeper } from './store-keeper.ts'
+import { TlsKeeper } from './tls/tls-keeper.ts'
+import type { TlsFiles } from './tls/tls-material.ts'
 import { WorkerHandle } from './worker-handle.ts'
 
 const PEER_RING_SIZE_BYTES = 4 << 20
@@ -37,6 +39,10 @@ export interface EngineOptions {
   configFile: string | null
   mqtt: Address
   webSocket: Address
+  /** The same with TLS; null without. */
+  mqtts: Address | null
+  wss: Address | null
+  tls: TlsFiles | null
   http: Address
   /** Where analysts reach the embedded store. */
   store: Address
@@ -53,6 +59,8 @@ export interface EngineOptions {
 export interface EngineAddresses {
   mqtt: Address
   webSocket: Address
+  mqtts: Address | null
+  wss: Address | null
   http: Address
   /** Null with a server. */
   store: Address | null
@@ -75,6 +83,7 @@ export class Engine {
   #store: StoreKeeper
   #workers: WorkerHandle[] = []
   #http: HttpServer | null = null
+  #tls: TlsKeeper | null = null
   #faults = new FaultLog()
   #sampling: NodeJS.Timeout | undefined
   #isStopping = false
@@ -136,7 +145,13 @@ export class Engine {
     return `the journal is full: ${cause}`
   }
 
+  /** Has the TLS files read again. */
+  reloadTls(): void {
+    this.#tls?.reload()
+  }
+
   async #start(): Promise<void> {
+    this.#tls = this.#openTls()
     this.#life = this.#directory.countStart()
     await this.#store.start()
     const [first, ...others] = this.#workerSetups(await this.#openJournals())
@@ -159,9 +174,22 @@ export class Engine {
     this.addresses = {
       mqtt: bound.mqtt ?? this.#options.mqtt,
       webSocket: bound.webSocket ?? this.#options.webSocket,
+      mqtts: bound.mqtts,
+      wss: bound.wss,
       http: this.#http.address,
       store: this.#store.address,
     }
+  }
+
+  #openTls(): TlsKeeper | null {
+    const { tls } = this.#options
+    if (tls === null) return null
+    return new TlsKeeper(tls, {
+      onRenewed: (material) => {
+        for (const worker of this.#workers) void worker.request({ kind: 'renewTls', material })
+      },
+      onFault: (fault) => this.#onFault('tls', fault),
+    })
   }
 
   /**
@@ -255,7 +283,7 @@ export class Engine {
   }
 
   #gatewaySetup(memory: SharedMemory, index: number): { setup: GatewayPlan; transfer: TransferListItem[] } {
-    const { config, mqtt, webSocket } = this.#options
+    const { config, mqtt, webSocket, mqtts, wss } = this.#options
     const peers = memory.gatewayBells.flatMap((bell, peer) => {
       if (peer === index) return []
       const ports = memory.ports.get(pairKey(index, peer))
@@ -275,6 +303,9 @@ export class Engine {
       index,
       mqtt,
       webSocket,
+      mqtts,
+      wss,
+      tls: this.#tls?.material ?? null,
       rings: memory.rings[index],
       shardBells: memory.shardBells,
       bell: memory.gatewayBells[index],
@@ -288,16 +319,19 @@ export class Engine {
   }
 
   /** Resolves once its gateway listens and its shard's journal is open, with the gateway's ports. Throws EngineError. */
-  #startWorker({ name, setup, transfer }: WorkerPlan): Promise<Ports> {
-    const { promise, resolve, reject } = Promise.withResolvers<Ports>()
+  #startWorker({ name, setup, transfer }: WorkerPlan): Promise<DoorAddresses> {
+    const { promise, resolve, reject } = Promise.withResolvers<DoorAddresses>()
     const awaited = new Set<string>()
     if (setup.gateway !== null) awaited.add('listening')
     if (setup.shard !== null) awaited.add('ready')
-    let ports: Ports = { mqtt: null, webSocket: null }
+    let ports: DoorAddresses = { mqtt: null, mqtts: null, webSocket: null, wss: null }
     const worker = new WorkerHandle(name, setup, transfer, {
       onReport: (message) => {
         const { role, report } = message
-        if (report.kind === 'listening') ports = { mqtt: report.mqtt, webSocket: report.webSocket }
+        if (report.kind === 'listening') {
+          const { kind: _, ...addresses } = report
+          ports = addresses
+        }
         if (awaited.delete(report.kind) && awaited.size === 0) resolve(ports)
         if (role === 'gateway' && report.kind === 'fault')
           reject(new EngineError(report.code, report.message))
@@ -336,6 +370,7 @@ export class Engine {
 
   async #release(isDrained = false): Promise<void> {
     clearInterval(this.#sampling)
+    this.#tls?.stop()
     this.#isStopping = true
     await Promise.all(this.#workers.map((worker) => worker.stop()))
     await this.#http?.close()
@@ -352,11 +387,6 @@ function deathOf(name: string, error: Error & { code?: string }): EngineError {
 }
 
 type RoleReport = Exclude<WorkerReport, { role: 'worker' }>
-
-interface Ports {
-  mqtt: Address | null
-  webSocket: Address | null
-}
 
 type GatewayPlan = Omit<GatewaySetup, 'clock'>
 

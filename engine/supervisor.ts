@@ -81,6 +81,11 @@ export class Supervisor {
     else send(this.#child, { kind: 'stop' })
   }
 
+  /** Has the TLS files read again. */
+  reload(): void {
+    if (this.#child !== null) send(this.#child, { kind: 'reload' })
+  }
+
   /** Ends the engine without a drain; its store ends with it. */
   kill(): void {
     this.stop()
@@ -182,11 +187,14 @@ export class RestartPauses {
 }
 
 /** The same launch on the ports that were found free for it: clients come back to them. */
-function withPorts(launch: EngineLaunch, { mqtt, webSocket, http, store }: EngineAddresses): EngineLaunch {
+function withPorts(launch: EngineLaunch, addresses: EngineAddresses): EngineLaunch {
+  const { mqtt, mqtts, webSocket, wss, http, store } = addresses
   return {
     ...launch,
     mqtt: { ...launch.mqtt, port: mqtt.port },
     webSocket: { ...launch.webSocket, port: webSocket.port },
+    mqtts,
+    wss,
     http: { ...launch.http, port: http.port },
     store: { ...launch.store, port: store?.port ?? launch.store.port },
   }

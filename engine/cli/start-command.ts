@@ -12,6 +12,12 @@ const HELP = `millrace start [config.ts]: runs the engine
   --data DIR             its data (default ./millrace-data)
   --mqtt HOST:PORT       MQTT over TCP (default 127.0.0.1:1883); port 0 picks a free one, here and below
   --ws HOST:PORT         WebSocket: /mqtt and /ingest/{device} (default 127.0.0.1:8083)
+  --mqtts HOST:PORT      MQTT over TLS 1.3 and 1.2, with these files (PEM), which are read again when they
+  --wss HOST:PORT        change or on SIGHUP; --wss is --ws over TLS, without certificates of clients
+  --tls-cert FILE        the server's certificate and those of its issuers
+  --tls-key FILE         its key, without a passphrase
+  --tls-client-cert HOW  require or request: clients of --mqtts show a certificate
+  --tls-ca FILE          whose certificates those may be
   --http HOST:PORT       /healthz, /readyz, /metrics (default 127.0.0.1:8080)
   --store HOST:PORT      SQL for analysts, ClickHouse's HTTP protocol (default 127.0.0.1:8123)
   --clickhouse URL       a ClickHouse server instead of the embedded one; user and password come from
@@ -55,8 +61,10 @@ export async function startCommand(
   // The demo lives here, not in the engine's process: like all devices it comes back when the engine does.
   let demo: Promise<DemoFleet> | null = null
   let supervisor: Supervisor
+  let launchesTls: boolean
   try {
     const launch = startOptions(values, positionals[0], io.env)
+    launchesTls = launch.tls !== null
     for (const warning of startWarnings(launch, io.env)) terminal.warning(warning)
     supervisor = new Supervisor(
       { launch, isRestarting: !values['no-restart'] },
@@ -82,6 +90,8 @@ export async function startCommand(
     supervisor.stop()
   }
   onSignals(drain, () => supervisor.kill())
+  // To a process on a terminal it says that the terminal is gone.
+  if (launchesTls && !io.stdout.isTTY) process.on('SIGHUP', () => supervisor.reload())
   return finish(await supervisor.run(), terminal)
 }
 

@@ -5,6 +5,8 @@ import { createConsole } from './start-console.ts'
 
 const addresses = {
   mqtt: { host: '127.0.0.1', port: 1883 },
+  mqtts: null,
+  wss: null,
   webSocket: { host: '127.0.0.1', port: 8083 },
   http: { host: '127.0.0.1', port: 8080 },
   store: null,

@@ -90,7 +90,9 @@ class TextConsole implements StartConsole {
     this.#isReplaying = false
     const about: Record<string, string> = {
       mqtt: 'MQTT 3.1.1 and 5.0',
+      mqtts: 'MQTT over TLS',
       ws: 'WebSocket: /mqtt and /ingest/{device}',
+      wss: 'WebSocket over TLS',
       http: '/healthz, /readyz, /metrics',
       store: "SQL over ClickHouse's HTTP protocol, read-only",
     }
@@ -179,10 +181,13 @@ or    npx millrace query --store ${store} "SELECT window, count() AS windows, su
   }
 }
 
-function listeners({ mqtt, webSocket, http, store }: EngineAddresses): [string, EngineAddresses['mqtt']][] {
+function listeners(addresses: EngineAddresses): [string, EngineAddresses['mqtt']][] {
+  const { mqtt, mqtts, webSocket, wss, http, store } = addresses
   const all: [string, EngineAddresses['store']][] = [
     ['mqtt', mqtt],
+    ['mqtts', mqtts],
     ['ws', webSocket],
+    ['wss', wss],
     ['http', http],
     ['store', store],
   ]

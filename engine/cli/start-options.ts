@@ -8,11 +8,13 @@ import type { EngineLaunch } from '../engine-messages.ts'
 import { PASSWORD_VARIABLE as STORE_PASSWORD } from '../store/child-messages.ts'
 import type { ServerAddress } from '../store-keeper.ts'
 import { addressOption, countOption, type readOptions, sizeOption, UsageError } from './command.ts'
+import { TLS_OPTIONS, tlsOptions } from './tls-options.ts'
 
 export const START_OPTIONS = {
   data: { type: 'string', default: './millrace-data' },
   mqtt: { type: 'string', default: '127.0.0.1:1883' },
   ws: { type: 'string', default: '127.0.0.1:8083' },
+  ...TLS_OPTIONS,
   http: { type: 'string', default: '127.0.0.1:8080' },
   store: { type: 'string', default: '127.0.0.1:8123' },
   clickhouse: { type: 'string' },
@@ -48,6 +50,7 @@ export function startOptions(
     configFile: configFile === undefined ? null : resolve(configFile),
     mqtt: addressOption('mqtt', values.mqtt),
     webSocket: addressOption('ws', values.ws),
+    ...tlsOptions(values),
     http: addressOption('http', values.http),
     store: addressOption('store', values.store),
     server: values.clickhouse === undefined ? null : serverAddress(values.clickhouse, env),
@@ -59,8 +62,10 @@ export function startOptions(
   for (const [name, address] of [
     ['mqtt', launch.mqtt],
     ['ws', launch.webSocket],
+    ['mqtts', launch.tls?.clientCertificate === 'require' ? null : launch.mqtts],
+    ['wss', launch.wss],
   ] as const) {
-    if (isLoopback(address.host) || values['allow-anonymous']) continue
+    if (address === null || isLoopback(address.host) || values['allow-anonymous']) continue
     throw new UsageError(
       `--${name} ${formatAddress(address)} would let any device in from outside: add --allow-anonymous, or use 127.0.0.1`,
     )

@@ -38,6 +38,10 @@ export const CloseReasons = {
   textFrame: { name: 'text-frame', reasonCode: 0, webSocketCode: WebSocketCode.UNSUPPORTED },
   keepAlive: closeReasonOf(ReasonCode.KEEP_ALIVE_TIMEOUT),
   takenOver: closeReasonOf(ReasonCode.SESSION_TAKEN_OVER),
+  /** TLS: no handshake was made; the client has no certificate, or one that is not trusted. */
+  tlsHandshake: { name: 'tls-handshake', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
+  certificateMissing: { name: 'certificate-missing', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
+  certificateRefused: { name: 'certificate-refused', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   draining: {
     name: 'draining',
     reasonCode: ReasonCode.SERVER_SHUTTING_DOWN,

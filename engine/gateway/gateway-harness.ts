@@ -10,6 +10,7 @@ import { Doorbell } from '../ring/doorbell.ts'
 import { createRing, RingConsumer } from '../ring/ring.ts'
 import type { ConnectStage } from './connect/connect-attempt.ts'
 import { Gateway } from './gateway-core.ts'
+import type { Peer } from './peer.ts'
 import type { PeerMessage } from './peer-link.ts'
 import type { Transport } from './transport.ts'
 
@@ -91,6 +92,7 @@ export class KeepingShard {
 
 /** A socket in memory. `isStuck` makes it keep what is written, as when the peer does not read. */
 export class MemoryTransport implements Transport {
+  readonly peer: Peer = { address: '192.0.2.1', identity: null }
   isStuck = false
   isPaused = false
   closeCode: number | null = null

@@ -305,7 +305,7 @@ test('without the shared buffer the door reads by events, with the same result',
     takeNumber: () => 1,
     peers: [],
   })
-  const door = new TcpDoor(gateway)
+  const door = new TcpDoor(gateway, null)
   const { port } = await door.listen({ host: '127.0.0.1', port: 0 }, false)
   const timer = setInterval(() => gateway.step(), 1)
   const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0 })

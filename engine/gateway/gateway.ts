@@ -7,6 +7,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Address } from '../address.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
 import { Doorbell } from '../ring/doorbell.ts'
+import type { TlsMaterial } from '../tls/tls-material.ts'
 import { requireFreePort } from './free-port.ts'
 import { Gateway } from './gateway-core.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
@@ -29,6 +30,10 @@ export interface GatewaySetup {
   index: number
   mqtt: Address | null
   webSocket: Address | null
+  /** The same doors with TLS; null where `tls` is. */
+  mqtts: Address | null
+  wss: Address | null
+  tls: TlsMaterial | null
   /** One per shard; this gateway is the producer. */
   rings: SharedArrayBuffer[]
   /** Rung after something was published into the shard's ring. */
@@ -45,8 +50,16 @@ export interface GatewaySetup {
   clock: Clock
 }
 
+/** Where the doors listen, each if there is one. */
+export interface DoorAddresses {
+  mqtt: Address | null
+  mqtts: Address | null
+  webSocket: Address | null
+  wss: Address | null
+}
+
 export type GatewayReport =
-  | { kind: 'listening'; mqtt: Address | null; webSocket: Address | null }
+  | ({ kind: 'listening' } & DoorAddresses)
   | ({ kind: 'status' } & GatewayStatus)
   | { kind: 'fault'; code: string; message: string }
 
@@ -57,6 +70,8 @@ export interface GatewayControl {
    * connections.
    */
   drain(): Promise<void>
+  /** TLS doors use these certificates from the next handshake on. */
+  renewTls(material: TlsMaterial): Promise<void>
   /** Closes everything at once. */
   stop(): Promise<void>
 }
@@ -86,8 +101,9 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
       bell: new Doorbell(peer.bell),
     })),
   })
-  const tcp = setup.mqtt === null ? null : new TcpDoor(gateway)
-  const web = setup.webSocket === null ? null : new WebSocketDoor(gateway, setup.streams)
+  const doors = openDoors(gateway, setup)
+  const sockets = [doors.mqtt, doors.mqtts].filter((door) => door !== null)
+  const webSockets = [doors.webSocket, doors.wss].filter((door) => door !== null)
   const bell = new Doorbell(setup.bell)
   let isStopped = false
 
@@ -110,16 +126,18 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
 
   const stepTimer = setInterval(() => gateway.step(), STEP_INTERVAL_MS)
   const statusTimer = setInterval(() => {
-    tcp?.sweep()
+    for (const door of sockets) door.sweep()
     report({ kind: 'status', ...gateway.status() })
   }, STATUS_INTERVAL_MS)
 
   async function listen(): Promise<void> {
     const isFirst = setup.index === 0
-    const mqtt = await listenAt('MQTT', '--mqtt', setup.mqtt, tcp, isFirst)
-    const webSocket = await listenAt('WebSocket', '--ws', setup.webSocket, web, isFirst)
+    const mqtt = await listenAt('MQTT', '--mqtt', setup.mqtt, doors.mqtt, isFirst)
+    const mqtts = await listenAt('MQTT over TLS', '--mqtts', setup.mqtts, doors.mqtts, isFirst)
+    const webSocket = await listenAt('WebSocket', '--ws', setup.webSocket, doors.webSocket, isFirst)
+    const wss = await listenAt('WebSocket over TLS', '--wss', setup.wss, doors.wss, isFirst)
     if (isStopped) return
-    report({ kind: 'listening', mqtt, webSocket })
+    report({ kind: 'listening', mqtt, mqtts, webSocket, wss })
     wake()
   }
 
@@ -134,18 +152,22 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     clearInterval(stepTimer)
     clearInterval(statusTimer)
     gateway.endAll()
-    tcp?.stopAccepting()
-    tcp?.destroyAll()
-    web?.close()
+    for (const door of sockets) {
+      door.stopAccepting()
+      door.destroyAll()
+    }
+    for (const door of webSockets) door.close()
     for (const { port } of setup.peers) port.close()
   }
 
   return {
     status: () => gateway.status(),
     async drain() {
-      tcp?.stopAccepting()
-      web?.stopAccepting()
-      tcp?.pauseAll()
+      for (const door of sockets) {
+        door.stopAccepting()
+        door.pauseAll()
+      }
+      for (const door of webSockets) door.stopAccepting()
       gateway.beginDrain()
       const giveUpMs = performance.now() + DRAIN_MS_MAX
       while (!gateway.isDrained && performance.now() < giveUpMs) {
@@ -155,7 +177,29 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
       gateway.endAll()
       await new Promise((resolve) => setImmediate(resolve))
     },
+    async renewTls(material) {
+      await listened
+      if (isStopped) return
+      doors.mqtts?.renewTls(material)
+      await doors.wss?.renewTls(material)
+    },
     stop,
+  }
+}
+
+interface Doors {
+  mqtt: TcpDoor | null
+  mqtts: TcpDoor | null
+  webSocket: WebSocketDoor | null
+  wss: WebSocketDoor | null
+}
+
+function openDoors(gateway: Gateway, { mqtt, mqtts, webSocket, wss, tls, streams }: GatewaySetup): Doors {
+  return {
+    mqtt: mqtt === null ? null : new TcpDoor(gateway, null),
+    mqtts: mqtts === null || tls === null ? null : new TcpDoor(gateway, tls),
+    webSocket: webSocket === null ? null : new WebSocketDoor(gateway, streams, null),
+    wss: wss === null || tls === null ? null : new WebSocketDoor(gateway, streams, tls),
   }
 }
 

@@ -245,7 +245,14 @@ export class MqttConnection implements Client, ConnectOwner {
     try {
       version = connectVersion(bytes, bodyStart, bodyEnd)
       const packet = readConnect(bytes, bodyStart, bodyEnd)
-      this.#attempt = new ConnectAttempt(this.#context, this.#stages, packet, this, this)
+      this.#attempt = new ConnectAttempt(
+        this.#context,
+        this.#stages,
+        packet,
+        this,
+        this.#transport.peer,
+        this,
+      )
     } catch (error) {
       if (!(error instanceof MqttError)) throw error
       this.#refuseConnect(version, error.reasonCode)

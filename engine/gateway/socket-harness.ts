@@ -8,15 +8,20 @@ import { systemClock } from '../../base/clock.ts'
 import { DEFAULT_CONFIG, type LimitsConfig } from '../config.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { createRing } from '../ring/ring.ts'
+import type { TlsMaterial } from '../tls/tls-material.ts'
 import { type GatewayControl, type GatewayReport, type GatewaySetup, startGateway } from './gateway.ts'
 import { KeepingShard, type StoredRecord } from './gateway-harness.ts'
 
 const SYNC_INTERVAL_MS = 1
+const ANY_PORT = { host: '127.0.0.1', port: 0 }
 
 export interface RunningGateway {
   control: GatewayControl
   mqttPort: number
   webSocketPort: number
+  /** 0 without TLS. */
+  mqttsPort: number
+  wssPort: number
   /** Everything stored so far. */
   records: StoredRecord[]
   /** While true, nothing becomes durable. */
@@ -30,8 +35,11 @@ export type PlainSetup = Omit<GatewaySetup, 'clock'>
 export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
   return {
     index: 0,
-    mqtt: { host: '127.0.0.1', port: 0 },
-    webSocket: { host: '127.0.0.1', port: 0 },
+    mqtt: ANY_PORT,
+    webSocket: ANY_PORT,
+    mqtts: null,
+    wss: null,
+    tls: null,
     rings: [createRing(1 << 22)],
     shardBells: [Doorbell.memory()],
     bell: Doorbell.memory(),
@@ -85,13 +93,20 @@ export function keepRecords(
   return { records: shards[0].records, stop: () => clearInterval(timer) }
 }
 
-export async function runGateway(limits: Partial<LimitsConfig> = {}): Promise<RunningGateway> {
+/** With `tls` it has all four doors. */
+export async function runGateway(
+  limits: Partial<LimitsConfig> = {},
+  tls: TlsMaterial | null = null,
+): Promise<RunningGateway> {
   const setup = plainSetup(limits)
+  if (tls !== null) Object.assign(setup, { tls, mqtts: ANY_PORT, wss: ANY_PORT })
   const keeper = keepRecords(setup, () => running.isDiskStuck)
   const running: RunningGateway = {
     control: undefined as unknown as GatewayControl,
     mqttPort: 0,
     webSocketPort: 0,
+    mqttsPort: 0,
+    wssPort: 0,
     records: keeper.records,
     isDiskStuck: false,
     async stop() {
@@ -107,6 +122,8 @@ export async function runGateway(limits: Partial<LimitsConfig> = {}): Promise<Ru
   if (listening.kind !== 'listening') throw new Error(JSON.stringify(listening))
   running.mqttPort = listening.mqtt!.port
   running.webSocketPort = listening.webSocket!.port
+  running.mqttsPort = listening.mqtts?.port ?? 0
+  running.wssPort = listening.wss?.port ?? 0
   return running
 }
 

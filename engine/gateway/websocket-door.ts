@@ -1,18 +1,22 @@
 /**
  * The WebSocket port: MQTT at `/mqtt` (subprotocol `mqtt`, binary frames are a byte stream), and the plain
- * door at `/ingest/{device}?session=S` (optionally `&stream=NAME`). One uWebSockets.js app per gateway; apps
- * share a port by themselves. Owner: the gateway's thread, which must `close` it before it exits.
+ * door at `/ingest/{device}?session=S` (optionally `&stream=NAME`). Owner: the gateway's thread, which must
+ * `close` it before it exits. uWebSockets.js asks TLS clients for no certificate: there is no identity here.
  */
-import uWS from 'uWebSockets.js'
+import type uWS from 'uWebSockets.js'
+import { formatIp } from '../../base/ip-address.ts'
 import type { Address } from '../address.ts'
 import type { StreamConfig } from '../config.ts'
+import type { TlsMaterial } from '../tls/tls-material.ts'
 import { requireFreePort } from './free-port.ts'
 import type { Gateway } from './gateway-core.ts'
 import type { IngestConnection, IngestTransport } from './ingest-connection.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
+import type { Peer } from './peer.ts'
 import type { TopicRoute } from './topic-router.ts'
 import type { Transport } from './transport.ts'
 import { isOriginAllowed } from './web-origin.ts'
+import { WebSocketApps } from './websocket-apps.ts'
 
 /** A peer that answers no ping for this long is gone. */
 const IDLE_TIMEOUT_S = 120
@@ -22,11 +26,13 @@ const SESSION_SIZE_BYTES_MAX = 128
 const FREE_PORT_TRIES = 5
 
 interface MqttData {
+  peer: Peer
   connection: MqttConnection | null
   transport: WebSocketTransport | null
 }
 
 interface IngestData {
+  peer: Peer
   route: TopicRoute
   session: string
   connection: IngestConnection | null
@@ -36,16 +42,19 @@ interface IngestData {
 export class WebSocketDoor {
   #gateway: Gateway
   #streams: readonly StreamConfig[]
-  #app: uWS.TemplatedApp
-  #listening: uWS.us_listen_socket | null = null
+  #apps: WebSocketApps
 
-  constructor(gateway: Gateway, streams: readonly StreamConfig[]) {
+  /** `tls` is null for ws:, else the door speaks wss: alone. */
+  constructor(gateway: Gateway, streams: readonly StreamConfig[], tls: TlsMaterial | null) {
     this.#gateway = gateway
     this.#streams = streams
-    this.#app = uWS.App()
-    this.#app.ws<MqttData>('/mqtt', this.#mqttBehavior())
-    this.#app.ws<IngestData>('/ingest/:device', this.#ingestBehavior())
-    this.#app.any('/*', (res) => {
+    this.#apps = new WebSocketApps(tls, (app) => this.#route(app))
+  }
+
+  #route(app: uWS.TemplatedApp): void {
+    app.ws<MqttData>('/mqtt', this.#mqttBehavior())
+    app.ws<IngestData>('/ingest/:device', this.#ingestBehavior())
+    app.any('/*', (res) => {
       refuse(res, '404 Not Found', 'WebSockets are served at /mqtt and /ingest/{device}?session=S')
     })
   }
@@ -55,27 +64,25 @@ export class WebSocketDoor {
       // Given port 0 the app would take a free one for itself alone; named, a port is shared with the other
       // gateways.
       const wanted = port === 0 ? await requireFreePort(host, 0) : port
-      const socket = await new Promise<uWS.us_listen_socket | false>((resolve) => {
-        this.#app.listen(host, wanted, resolve)
-      })
-      if (socket !== false) {
-        this.#listening = socket
-        return { host, port: wanted }
-      }
+      const address = { host, port: wanted }
+      if (await this.#apps.listen(address)) return address
       // Between the two steps somebody else may have taken it.
       if (port !== 0 || tries === FREE_PORT_TRIES) throw new WebSocketListenError(`port ${wanted} is taken`)
     }
   }
 
   stopAccepting(): void {
-    if (this.#listening !== null) uWS.us_listen_socket_close(this.#listening)
-    this.#listening = null
+    this.#apps.stopAccepting()
   }
 
-  /** Closes the app and all its sockets; without it a worker's end aborts the process. */
+  /** Later handshakes use these certificates; connections that are open stay. */
+  renewTls(tls: TlsMaterial): Promise<void> {
+    return this.#apps.renew(tls)
+  }
+
+  /** Closes all sockets; without it a worker's end aborts the process. */
   close(): void {
-    this.#listening = null
-    this.#app.close()
+    this.#apps.close()
   }
 
   #limits(): Pick<
@@ -104,11 +111,16 @@ export class WebSocketDoor {
         if (!isOriginAllowed(req.getHeader('origin'), req.getHeader('host'))) refuseOrigin(res)
         else if (!protocols.some((name) => name.trim() === 'mqtt')) {
           refuse(res, '400 Bad Request', '/mqtt speaks the subprotocol mqtt')
-        } else upgrade<MqttData>(res, req, context, 'mqtt', { connection: null, transport: null })
+        } else
+          upgrade<MqttData>(res, req, context, 'mqtt', {
+            peer: peerOf(res),
+            connection: null,
+            transport: null,
+          })
       },
       open: (ws) => {
         const data = ws.getUserData()
-        data.transport = new WebSocketTransport(ws)
+        data.transport = new WebSocketTransport(ws, data.peer)
         data.connection = this.#gateway.accept(data.transport)
         if (data.connection === null) data.transport.close(1013)
       },
@@ -143,11 +155,18 @@ export class WebSocketDoor {
         const route = device === null ? null : this.#gateway.context.router.routeOf(stream, device)
         if (route === null)
           return refuse(res, '400 Bad Request', 'the device is no name that a topic can hold')
-        upgrade<IngestData>(res, req, context, '', { route, session, connection: null, transport: null })
+        const peer = peerOf(res)
+        upgrade<IngestData>(res, req, context, '', {
+          peer,
+          route,
+          session,
+          connection: null,
+          transport: null,
+        })
       },
       open: (ws) => {
         const data = ws.getUserData()
-        data.transport = new WebSocketTransport(ws)
+        data.transport = new WebSocketTransport(ws, data.peer)
         data.connection = this.#gateway.acceptIngest(data.transport, data.route, data.session)
         if (data.connection === null) data.transport.close(1013)
       },
@@ -170,10 +189,12 @@ class WebSocketListenError extends Error {
 
 /** uWebSockets.js copies what it is given, and must not be called once a socket is closed. */
 class WebSocketTransport implements Transport, IngestTransport {
+  readonly peer: Peer
   #socket: uWS.WebSocket<unknown> | null
 
-  constructor(socket: uWS.WebSocket<unknown>) {
+  constructor(socket: uWS.WebSocket<unknown>, peer: Peer) {
     this.#socket = socket
+    this.peer = peer
   }
 
   get bufferedBytes(): number {
@@ -227,6 +248,11 @@ function upgrade<Data>(
     req.getHeader('sec-websocket-extensions'),
     context,
   )
+}
+
+function peerOf(res: uWS.HttpResponse): Peer {
+  const bytes = new Uint8Array(res.getRemoteAddress())
+  return { address: formatIp(bytes, 0, bytes.length), identity: null }
 }
 
 function refuse(res: uWS.HttpResponse, status: string, message: string): void {

@@ -4,6 +4,7 @@
  */
 import type { Prng } from '../../base/prng.ts'
 import type { MqttConnection } from '../gateway/mqtt-connection.ts'
+import type { Peer } from '../gateway/peer.ts'
 import type { Transport } from '../gateway/transport.ts'
 
 const SCRATCH_SIZE_BYTES = 64 << 10
@@ -18,6 +19,7 @@ export interface SocketOwner {
 }
 
 export class SimSocket implements Transport {
+  readonly peer: Peer = { address: '192.0.2.1', identity: null }
   readonly owner: SocketOwner
   /** Told what the gateway writes, when it writes it. */
   readonly onWritten: (bytes: Uint8Array) => void

@@ -6,6 +6,7 @@
 import type { ConnectPacket } from '../../../codecs/mqtt/connect.ts'
 import type { ProtocolVersion } from '../../../codecs/mqtt/packet.ts'
 import type { Client, GatewayContext } from '../gateway-context.ts'
+import type { Peer } from '../peer.ts'
 
 /** Of a stage: it waits, and calls `proceed` later. Not a ReasonCode. */
 export const PENDING = -1
@@ -34,6 +35,8 @@ export interface ConnectOwner {
 export class ConnectAttempt {
   readonly packet: ConnectPacket
   readonly client: Client
+  /** Where it comes from, and what its certificate says. */
+  readonly peer: Peer
   readonly connect: AcceptedConnect
   /** For CONNACK. */
   isSessionPresent = false
@@ -50,12 +53,14 @@ export class ConnectAttempt {
     stages: readonly ConnectStage[],
     packet: ConnectPacket,
     client: Client,
+    peer: Peer,
     owner: ConnectOwner,
   ) {
     const { protocolVersion: version, keepAliveS, properties } = packet
     const number = context.takeNumber()
     this.packet = packet
     this.client = client
+    this.peer = peer
     this.connect = {
       version,
       clientId: packet.clientId || `auto-${context.startMs.toString(36)}-${context.index}-${number}`,
