@@ -14,6 +14,7 @@ const MUTANTS: Record<string, Mutation & { seed: number }> = {
     to: '    this.appendedMs = nowMs\n    for (const { ring } of this.taken) ring.release(ring.position)\n',
   },
   'answers PUBREC before its message is durable': {
+    seed: 1,
     file: 'engine/gateway/inbound-acks.ts',
     from: 'answerOf(PacketType.PUBREC, packetId, 0), lane)',
     to: 'answerOf(PacketType.PUBREC, packetId, 0), null)',
