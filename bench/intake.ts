@@ -17,6 +17,7 @@ const MESSAGE_COUNT = 600
 const PAYLOAD = '{"t":21.5,"h":40.25}'.padEnd(60)
 
 class CountingTransport implements Transport {
+  readonly peer = { address: '192.0.2.1', identity: null }
   readonly bufferedBytes = 0
   sizeBytes = 0
   isClosed = false
