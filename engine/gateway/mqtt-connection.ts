@@ -54,6 +54,8 @@ export class MqttConnection implements Client, ConnectOwner {
   /** Null until the first SUBSCRIBE. */
   #subscriber: ClientSubscriber | null = null
   #keepAliveTicks = 0
+  /** PINGREQs of the present run of packets. */
+  #pingCount = 0
   #receivedTick: number
 
   constructor(context: GatewayContext, transport: Transport, stages: readonly ConnectStage[]) {
@@ -158,8 +160,15 @@ export class MqttConnection implements Client, ConnectOwner {
     }
   }
 
-  // hot: per message
+  // hot: per batch
   takePackets(bytes: Uint8Array, count: number): number {
+    const taken = this.#takeEach(bytes, count)
+    if (this.#pingCount > 0) this.#answerPings()
+    return taken
+  }
+
+  // hot: per message
+  #takeEach(bytes: Uint8Array, count: number): number {
     const { header, bodyStart, bodyEnd } = this.#context.frames
     for (let i = 0; i < count; i++) {
       const first = header[i]
@@ -218,7 +227,7 @@ export class MqttConnection implements Client, ConnectOwner {
       }
       case PacketType.PINGREQ:
         if (bodyStart !== bodyEnd) return ReasonCode.MALFORMED_PACKET
-        this.#answer(PINGRESP)
+        this.#pingCount++
         return 0
       case PacketType.SUBSCRIBE: {
         const packet = readSubscribe(bytes, bodyStart, bodyEnd, version)
@@ -303,6 +312,14 @@ export class MqttConnection implements Client, ConnectOwner {
       packetSizeBytesMax: connect.packetSizeBytesMax,
     })
     return this.#subscriber
+  }
+
+  /** All of a run in one write: a client that sends nothing but PINGREQs does not hold up the others. */
+  #answerPings(): void {
+    const answers =
+      this.#pingCount === 1 ? PINGRESP : Buffer.alloc(this.#pingCount * PINGRESP.length, PINGRESP)
+    this.#pingCount = 0
+    this.#answer(answers)
   }
 
   /** Writes an answer that is not a PUBACK; a client that reads none of them is let go. */
