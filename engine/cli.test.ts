@@ -55,6 +55,8 @@ describe('wrong calls end with 2', () => {
     [[...MQTTS, '--tls-client-cert', 'maybe'], /--tls-client-cert takes require or request, not "maybe"/],
     [[...MQTTS, '--tls-ca', 'a'], /--tls-ca is for --tls-client-cert require or request/],
     [[...MQTTS, '--mqtts', '0.0.0.0:0'], /--mqtts .* would let any device in from outside/],
+    [['start', '--proxy-protocol', '10.0.0.0/33'], /--proxy-protocol takes addresses such as 10.0.0.7/],
+    [['start', '--proxy-protocol', 'lb.example'], /--proxy-protocol takes .* not "lb.example"/],
     [['query'], /takes one query in quotes/],
   ])('millrace %j', async (args, pattern) => {
     expectOneLine(await runMillrace(args), 2, pattern)

@@ -43,6 +43,8 @@ export interface EngineOptions {
   mqtts: Address | null
   wss: Address | null
   tls: TlsFiles | null
+  /** Load balancers whose PROXY headers are believed: addresses and networks. */
+  trustedProxies: string[]
   http: Address
   /** Where analysts reach the embedded store. */
   store: Address
@@ -283,7 +285,7 @@ export class Engine {
   }
 
   #gatewaySetup(memory: SharedMemory, index: number): { setup: GatewayPlan; transfer: TransferListItem[] } {
-    const { config, mqtt, webSocket, mqtts, wss } = this.#options
+    const { config, mqtt, webSocket, mqtts, wss, trustedProxies } = this.#options
     const peers = memory.gatewayBells.flatMap((bell, peer) => {
       if (peer === index) return []
       const ports = memory.ports.get(pairKey(index, peer))
@@ -306,6 +308,7 @@ export class Engine {
       mqtts,
       wss,
       tls: this.#tls?.material ?? null,
+      trustedProxies,
       rings: memory.rings[index],
       shardBells: memory.shardBells,
       bell: memory.gatewayBells[index],

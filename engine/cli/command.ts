@@ -1,4 +1,5 @@
 /** What every command shares: where it writes, and how it reads its options. */
+import { isIP } from 'node:net'
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import { type Address, parseAddress } from '../address.ts'
 
@@ -41,6 +42,20 @@ export function countOption(name: string, text: string, min: number, max: number
   if (!(count >= min && count <= max))
     throw new UsageError(`--${name} takes a number from ${min} to ${max}, not ${JSON.stringify(text)}`)
   return count
+}
+
+/** `10.0.0.7,10.1.0.0/16,fd00::/8`; empty for none. */
+export function networksOption(name: string, text: string): string[] {
+  const networks = text === '' ? [] : text.split(',')
+  for (const network of networks) {
+    const [, address, prefix = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(network) ?? []
+    const version = isIP(address ?? '')
+    if (version !== 0 && Number(prefix) <= (version === 4 ? 32 : 128)) continue
+    throw new UsageError(
+      `--${name} takes addresses such as 10.0.0.7,10.1.0.0/16, not ${JSON.stringify(network)}`,
+    )
+  }
+  return networks
 }
 
 const SIZE_UNITS: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 }

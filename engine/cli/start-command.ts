@@ -18,6 +18,8 @@ const HELP = `millrace start [config.ts]: runs the engine
   --tls-key FILE         its key, without a passphrase
   --tls-client-cert HOW  require or request: clients of --mqtts show a certificate
   --tls-ca FILE          whose certificates those may be
+  --proxy-protocol FROM  addresses and networks, comma separated, of load balancers that send the PROXY
+                         protocol, version 2, to --mqtt, --mqtts and --ws; from there it is required
   --http HOST:PORT       /healthz, /readyz, /metrics (default 127.0.0.1:8080)
   --store HOST:PORT      SQL for analysts, ClickHouse's HTTP protocol (default 127.0.0.1:8123)
   --clickhouse URL       a ClickHouse server instead of the embedded one; user and password come from

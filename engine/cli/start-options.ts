@@ -7,7 +7,14 @@ import { EngineError } from '../engine-error.ts'
 import type { EngineLaunch } from '../engine-messages.ts'
 import { PASSWORD_VARIABLE as STORE_PASSWORD } from '../store/child-messages.ts'
 import type { ServerAddress } from '../store-keeper.ts'
-import { addressOption, countOption, type readOptions, sizeOption, UsageError } from './command.ts'
+import {
+  addressOption,
+  countOption,
+  networksOption,
+  type readOptions,
+  sizeOption,
+  UsageError,
+} from './command.ts'
 import { TLS_OPTIONS, tlsOptions } from './tls-options.ts'
 
 export const START_OPTIONS = {
@@ -15,6 +22,7 @@ export const START_OPTIONS = {
   mqtt: { type: 'string', default: '127.0.0.1:1883' },
   ws: { type: 'string', default: '127.0.0.1:8083' },
   ...TLS_OPTIONS,
+  'proxy-protocol': { type: 'string' },
   http: { type: 'string', default: '127.0.0.1:8080' },
   store: { type: 'string', default: '127.0.0.1:8123' },
   clickhouse: { type: 'string' },
@@ -51,6 +59,7 @@ export function startOptions(
     mqtt: addressOption('mqtt', values.mqtt),
     webSocket: addressOption('ws', values.ws),
     ...tlsOptions(values),
+    trustedProxies: networksOption('proxy-protocol', values['proxy-protocol'] ?? ''),
     http: addressOption('http', values.http),
     store: addressOption('store', values.store),
     server: values.clickhouse === undefined ? null : serverAddress(values.clickhouse, env),

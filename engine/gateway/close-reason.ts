@@ -38,6 +38,8 @@ export const CloseReasons = {
   textFrame: { name: 'text-frame', reasonCode: 0, webSocketCode: WebSocketCode.UNSUPPORTED },
   keepAlive: closeReasonOf(ReasonCode.KEEP_ALIVE_TIMEOUT),
   takenOver: closeReasonOf(ReasonCode.SESSION_TAKEN_OVER),
+  /** A trusted load balancer's first bytes are no header of the PROXY protocol. */
+  proxyHeader: { name: 'proxy-header', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   /** TLS: no handshake was made; the client has no certificate, or one that is not trusted. */
   tlsHandshake: { name: 'tls-handshake', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   certificateMissing: { name: 'certificate-missing', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },

@@ -9,6 +9,7 @@ import { Doorbell } from '../ring/doorbell.ts'
 import { type GatewayReport, startGateway } from './gateway.ts'
 import { Gateway } from './gateway-core.ts'
 import { connectPacket, encode as encodePackets, publishPacket } from './gateway-harness.ts'
+import { TrustedProxies } from './proxy-stage.ts'
 import { canShareReadBuffer } from './shared-read-buffer.ts'
 import {
   keepRecords,
@@ -305,7 +306,7 @@ test('without the shared buffer the door reads by events, with the same result',
     takeNumber: () => 1,
     peers: [],
   })
-  const door = new TcpDoor(gateway, null)
+  const door = new TcpDoor(gateway, null, new TrustedProxies([]))
   const { port } = await door.listen({ host: '127.0.0.1', port: 0 }, false)
   const timer = setInterval(() => gateway.step(), 1)
   const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0 })

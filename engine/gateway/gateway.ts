@@ -12,6 +12,7 @@ import { requireFreePort } from './free-port.ts'
 import { Gateway } from './gateway-core.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
 import type { PeerMessage } from './peer-link.ts'
+import { TrustedProxies } from './proxy-stage.ts'
 import { TcpDoor } from './tcp-door.ts'
 import { WebSocketDoor } from './websocket-door.ts'
 
@@ -34,6 +35,8 @@ export interface GatewaySetup {
   mqtts: Address | null
   wss: Address | null
   tls: TlsMaterial | null
+  /** Load balancers whose PROXY headers tell where clients are: addresses and networks. */
+  trustedProxies: string[]
   /** One per shard; this gateway is the producer. */
   rings: SharedArrayBuffer[]
   /** Rung after something was published into the shard's ring. */
@@ -194,12 +197,14 @@ interface Doors {
   wss: WebSocketDoor | null
 }
 
-function openDoors(gateway: Gateway, { mqtt, mqtts, webSocket, wss, tls, streams }: GatewaySetup): Doors {
+function openDoors(gateway: Gateway, setup: GatewaySetup): Doors {
+  const { mqtt, mqtts, webSocket, wss, tls, streams } = setup
+  const proxies = new TrustedProxies(setup.trustedProxies)
   return {
-    mqtt: mqtt === null ? null : new TcpDoor(gateway, null),
-    mqtts: mqtts === null || tls === null ? null : new TcpDoor(gateway, tls),
-    webSocket: webSocket === null ? null : new WebSocketDoor(gateway, streams, null),
-    wss: wss === null || tls === null ? null : new WebSocketDoor(gateway, streams, tls),
+    mqtt: mqtt === null ? null : new TcpDoor(gateway, null, proxies),
+    mqtts: mqtts === null || tls === null ? null : new TcpDoor(gateway, tls, proxies),
+    webSocket: webSocket === null ? null : new WebSocketDoor(gateway, streams, null, proxies),
+    wss: wss === null || tls === null ? null : new WebSocketDoor(gateway, streams, tls, proxies),
   }
 }
 

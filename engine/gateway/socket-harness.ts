@@ -40,6 +40,7 @@ export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
     mqtts: null,
     wss: null,
     tls: null,
+    trustedProxies: [],
     rings: [createRing(1 << 22)],
     shardBells: [Doorbell.memory()],
     bell: Doorbell.memory(),
@@ -93,10 +94,14 @@ export function keepRecords(
   return { records: shards[0].records, stop: () => clearInterval(timer) }
 }
 
+export interface DoorOptions {
+  tls?: TlsMaterial | null
+}
+
 /** With `tls` it has all four doors. */
 export async function runGateway(
   limits: Partial<LimitsConfig> = {},
-  tls: TlsMaterial | null = null,
+  { tls = null }: DoorOptions = {},
 ): Promise<RunningGateway> {
   const setup = plainSetup(limits)
   if (tls !== null) Object.assign(setup, { tls, mqtts: ANY_PORT, wss: ANY_PORT })

@@ -8,10 +8,11 @@ import type { TLSSocket } from 'node:tls'
 import { plainIp } from '../../base/ip-address.ts'
 import type { Address } from '../address.ts'
 import type { TlsMaterial } from '../tls/tls-material.ts'
-import type { CloseReason } from './close-reason.ts'
+import { type CloseReason, CloseReasons } from './close-reason.ts'
 import type { Gateway } from './gateway-core.ts'
 import { HEADROOM_SIZE_BYTES } from './inbound-bytes.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
+import { readProxied, type TrustedProxies } from './proxy-stage.ts'
 import { canShareReadBuffer, detachHandle } from './shared-read-buffer.ts'
 import { SocketTransport, type TransportOwner } from './socket-transport.ts'
 import { TlsStage } from './tls-stage.ts'
@@ -23,6 +24,7 @@ export class TcpDoor {
   #gateway: Gateway
   #server: Server
   #tls: TlsStage | null
+  #proxies: TrustedProxies
   /** Headroom, then where the sockets read to. */
   #buffer = Buffer.allocUnsafeSlow(HEADROOM_SIZE_BYTES + READ_SIZE_BYTES)
   #isShared = false
@@ -40,8 +42,9 @@ export class TcpDoor {
   }
 
   /** `tls` is null for a door of plain MQTT. */
-  constructor(gateway: Gateway, tls: TlsMaterial | null) {
+  constructor(gateway: Gateway, tls: TlsMaterial | null, proxies: TrustedProxies) {
     this.#gateway = gateway
+    this.#proxies = proxies
     this.#tls = tls === null ? null : new TlsStage(tls)
     this.#server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: false })
     this.#server.on('connection', (socket) => this.#accept(socket))
@@ -105,9 +108,34 @@ export class TcpDoor {
       return
     }
     this.#open.add(transport)
+    if (this.#proxies.has(transport.peer.address)) this.#unwrap(accepted, transport, connection)
+    else this.#start(accepted, transport, connection)
+  }
+
+  #start(accepted: Socket, transport: SocketTransport, connection: MqttConnection): void {
     if (this.#tls !== null) this.#secure(accepted, transport, connection, this.#tls)
     else if (this.#isShared) this.#readShared(accepted, transport, connection)
     else this.#readEvents(accepted, transport, connection)
+  }
+
+  /** Behind a load balancer: who it speaks for comes first. */
+  #unwrap(accepted: Socket, transport: SocketTransport, connection: MqttConnection): void {
+    const onClose = (): void => {
+      connection.closed()
+      transport.left()
+    }
+    accepted.on('error', () => {}).on('close', onClose)
+    readProxied(
+      accepted,
+      (address, rest) => {
+        transport.peer.address = address ?? transport.peer.address
+        if (this.#tls !== null && rest.length > 0) accepted.unshift(rest)
+        accepted.off('close', onClose)
+        this.#start(accepted, transport, connection)
+        if (this.#tls === null && rest.length > 0) connection.receive(rest, 0, rest.length, 0)
+      },
+      () => connection.end(CloseReasons.proxyHeader),
+    )
   }
 
   #readShared(accepted: Socket, transport: SocketTransport, connection: MqttConnection): void {

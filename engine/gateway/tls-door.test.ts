@@ -15,6 +15,7 @@ import { CONNECT_STAGES } from './connect/connect-stages.ts'
 import { Gateway } from './gateway-core.ts'
 import { connectPacket, encode } from './gateway-harness.ts'
 import type { Peer } from './peer.ts'
+import { TrustedProxies } from './proxy-stage.ts'
 import { keepRecords, plainSetup, type RunningGateway, runGateway, until } from './socket-harness.ts'
 import { TcpDoor } from './tcp-door.ts'
 
@@ -59,7 +60,7 @@ describe('a gateway with certificates', () => {
   let running: RunningGateway
 
   beforeEach(async () => {
-    running = await runGateway({ connectTimeoutMs: 1000 }, material())
+    running = await runGateway({ connectTimeoutMs: 1000 }, { tls: material() })
   })
 
   afterEach(() => running.stop())
@@ -171,7 +172,7 @@ describe('certificates of clients', () => {
         ...CONNECT_STAGES,
       ],
     )
-    door = new TcpDoor(gateway, material(server, clientCertificate))
+    door = new TcpDoor(gateway, material(server, clientCertificate), new TrustedProxies([]))
     ;({ port } = await door.listen({ host: '127.0.0.1', port: 0 }))
     const timer = setInterval(() => gateway.step(), 5)
     close = () => {

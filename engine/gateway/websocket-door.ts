@@ -13,6 +13,7 @@ import type { Gateway } from './gateway-core.ts'
 import type { IngestConnection, IngestTransport } from './ingest-connection.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
 import type { Peer } from './peer.ts'
+import type { TrustedProxies } from './proxy-stage.ts'
 import type { TopicRoute } from './topic-router.ts'
 import type { Transport } from './transport.ts'
 import { isOriginAllowed } from './web-origin.ts'
@@ -43,10 +44,17 @@ export class WebSocketDoor {
   #gateway: Gateway
   #streams: readonly StreamConfig[]
   #apps: WebSocketApps
+  #proxies: TrustedProxies
 
   /** `tls` is null for ws:, else the door speaks wss: alone. */
-  constructor(gateway: Gateway, streams: readonly StreamConfig[], tls: TlsMaterial | null) {
+  constructor(
+    gateway: Gateway,
+    streams: readonly StreamConfig[],
+    tls: TlsMaterial | null,
+    proxies: TrustedProxies,
+  ) {
     this.#gateway = gateway
+    this.#proxies = proxies
     this.#streams = streams
     this.#apps = new WebSocketApps(tls, (app) => this.#route(app))
   }
@@ -103,6 +111,13 @@ export class WebSocketDoor {
     }
   }
 
+  /** uWebSockets.js takes a PROXY header from anyone, but only a trusted proxy's is believed. */
+  #peerOf(res: uWS.HttpResponse): Peer {
+    const address = ipOf(res.getRemoteAddress())
+    const proxied = this.#proxies.has(address) ? res.getProxiedRemoteAddress() : null
+    return { address: proxied === null || proxied.byteLength === 0 ? address : ipOf(proxied), identity: null }
+  }
+
   #mqttBehavior(): uWS.WebSocketBehavior<MqttData> {
     return {
       ...this.#limits(),
@@ -113,7 +128,7 @@ export class WebSocketDoor {
           refuse(res, '400 Bad Request', '/mqtt speaks the subprotocol mqtt')
         } else
           upgrade<MqttData>(res, req, context, 'mqtt', {
-            peer: peerOf(res),
+            peer: this.#peerOf(res),
             connection: null,
             transport: null,
           })
@@ -155,7 +170,7 @@ export class WebSocketDoor {
         const route = device === null ? null : this.#gateway.context.router.routeOf(stream, device)
         if (route === null)
           return refuse(res, '400 Bad Request', 'the device is no name that a topic can hold')
-        const peer = peerOf(res)
+        const peer = this.#peerOf(res)
         upgrade<IngestData>(res, req, context, '', {
           peer,
           route,
@@ -250,9 +265,8 @@ function upgrade<Data>(
   )
 }
 
-function peerOf(res: uWS.HttpResponse): Peer {
-  const bytes = new Uint8Array(res.getRemoteAddress())
-  return { address: formatIp(bytes, 0, bytes.length), identity: null }
+function ipOf(memory: ArrayBuffer): string {
+  return formatIp(new Uint8Array(memory), 0, memory.byteLength)
 }
 
 function refuse(res: uWS.HttpResponse, status: string, message: string): void {
