@@ -33,9 +33,9 @@ const SPECS: PointSpec[] = [
   { method: 'minmax-lttb', widthMs: MINUTE_MS, points: 6 },
   { method: 'mean', widthMs: MINUTE_MS, points: 0 },
   { method: 'deadband', deviation: 1, ...compression },
-  { method: 'swinging door', deviation: 1, ...compression },
+  { method: 'swinging-door', deviation: 1, ...compression },
   { method: 'deadband', deviation: null, pointsPerHour: 120, longestMs: LONGEST_MS },
-  { method: 'swinging door', deviation: null, pointsPerHour: 120, longestMs: LONGEST_MS },
+  { method: 'swinging-door', deviation: null, pointsPerHour: 120, longestMs: LONGEST_MS },
 ]
 
 interface Figures {

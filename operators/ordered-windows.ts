@@ -11,7 +11,8 @@
  * Amendments are dear, an insert that carries one more than what is in it: they leave every `amendEveryMs`, joined where they can be.
  *
  * A series that is silent for `forgetMs` loses its state. After that, and in windows that are not fresh, readings of an earlier
- * life may be there, none further ahead of its arrival than the guard; windows up to that event time are dirty.
+ * life may be there, none further ahead of its arrival than the guard; windows up to that event time are dirty. Where all there is
+ * compresses, a flush forgets nothing: lines can't be computed anew, so they go on.
  *
  * Bounds: those of the buffer and of each operator. A tick looks at 262,144 series and lets about 65,536 rows go for each of its
  * tasks; the rest follows with the next ones.
@@ -20,6 +21,7 @@ import { assert } from '../base/assert.ts'
 import type { Stateful, StateReader, StateWriter } from '../codecs/state.ts'
 import { makeDownsampler } from './downsample/downsamplers.ts'
 import { PointRows } from './downsample/point-rows.ts'
+import { isCompression } from './downsample/point-spec.ts'
 import { makeOperator } from './ordered-kinds.ts'
 import { OrderedMemory } from './ordered-memory.ts'
 import type { OrderedOperator } from './ordered-operator.ts'
@@ -78,6 +80,8 @@ export class OrderedWindows implements Stateful {
   readonly #settings: Required<OrderedSettings>
   readonly #settingsSaved: Float64Array
   readonly #takesTexts: boolean
+  /** A flush ends no series' line. */
+  readonly #outlivesFlush: boolean
   /** Amendments that were asked for and did not leave yet, and the engine time at which they next do. */
   readonly #asked = new AmendmentRows()
   #amendAtMs = Number.NEGATIVE_INFINITY
@@ -120,6 +124,7 @@ export class OrderedWindows implements Stateful {
     )
     this.#operators = [...windows, ...this.#downsamplers, ...attached(this.#slots)]
     this.#takesTexts = this.#operators.some((operator) => operator.takesTexts)
+    this.#outlivesFlush = downsamplers.length === this.#operators.length && downsamplers.every(isCompression)
     this.#buffer = new ReorderBuffer(this.#slots, this.texts, this.#operators, this.#settings.heldMax)
     this.#earlyAtMs = new Float64Array(settings.specs.length).fill(Number.NaN)
     this.#earlyNext = new Int32Array(settings.specs.length)
@@ -170,8 +175,8 @@ export class OrderedWindows implements Stateful {
   }
 
   /**
-   * Hands on all readings, shows every open window, and forgets all series; what comes later finds dirty windows. With `rowsMax`
-   * it stops when there are that many rows, or a series' worth more, and returns false: take them and call it again, with nothing
+   * Hands on all readings, shows every open window, keeps the ends of lines, and forgets all series; what comes later finds dirty
+   * windows. With `rowsMax` it stops when there are that many rows, or a series' worth more, and returns false: take them and call it again, with nothing
    * pushed in between, until it returns true.
    */
   flush(rowsMax = Number.POSITIVE_INFINITY): boolean {
@@ -186,12 +191,14 @@ export class OrderedWindows implements Stateful {
     }
     assert(this.#buffer.heldCount === 0, 'a reading stayed held through a flush')
     this.amendments.takeFrom(this.#asked)
-    this.#amendAtMs = Number.NEGATIVE_INFINITY
-    this.#isFresh = false
     this.#isQuiet = true
-    this.#gapMs = 0
+    this.#isSweepQuiet = true
     this.#sweepNext = 1
     this.#flushNext = 1
+    if (this.#outlivesFlush) return true
+    this.#amendAtMs = Number.NEGATIVE_INFINITY
+    this.#isFresh = false
+    this.#gapMs = 0
     this.#earlyAtMs.fill(Number.NaN)
     this.#earlyNext.fill(0)
     for (const operator of this.#operators) operator.clear()

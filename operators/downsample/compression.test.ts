@@ -13,7 +13,7 @@ import {
 import { PointKind } from './point-rows.ts'
 import type { CompressionSpec } from './point-spec.ts'
 
-const METHODS = ['deadband', 'swinging door'] as const
+const METHODS = ['deadband', 'swinging-door'] as const
 const HOUR_MS = 3_600_000
 
 function fixed(method: CompressionSpec['method'], deviation: number, longestMs = HOUR_MS): CompressionSpec {
@@ -196,7 +196,7 @@ describe.each(METHODS)('%s', (method) => {
 
 test('a straight line is its ends', () => {
   const readings = Array.from({ length: 1000 }, (_, i) => ({ ts: i * 1000, value: i * 3 }))
-  expect(bare(downsample(fixed('swinging door', 1e-6), readings))).toEqual([readings[0], readings[999]])
+  expect(bare(downsample(fixed('swinging-door', 1e-6), readings))).toEqual([readings[0], readings[999]])
 })
 
 test('a deadband of 0 drops what repeats', () => {
@@ -207,13 +207,13 @@ test('a deadband of 0 drops what repeats', () => {
 describe('a swinging door that falls silent', () => {
   const readings = [0, 1, 2].map((i) => ({ ts: i * 1000, value: i }))
   test('keeps its newest reading', () => {
-    const downsampled = new Downsampled(fixed('swinging door', 1))
+    const downsampled = new Downsampled(fixed('swinging-door', 1))
     downsampled.add(readings)
     downsampled.operator.show(downsampled.slot)
     expect(bare(downsampled.said)).toEqual([readings[0], readings[2]])
   })
   test('unless readings always come that rarely', () => {
-    const downsampled = new Downsampled(fixed('swinging door', 1))
+    const downsampled = new Downsampled(fixed('swinging-door', 1))
     downsampled.add(readings.map(({ ts, value }) => ({ ts: ts * 60, value })))
     downsampled.operator.show(downsampled.slot)
     expect(downsampled.said).toHaveLength(1)

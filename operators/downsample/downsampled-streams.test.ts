@@ -20,8 +20,8 @@ const WINDOWS: WindowPointSpec[] = [
 ]
 const COMPRESSION: PointSpec[] = [
   { method: 'deadband', deviation: 1, pointsPerHour: null, longestMs: LONGEST_MS },
-  { method: 'swinging door', deviation: 1, pointsPerHour: null, longestMs: LONGEST_MS },
-  { method: 'swinging door', deviation: null, pointsPerHour: 20, longestMs: LONGEST_MS },
+  { method: 'swinging-door', deviation: 1, pointsPerHour: null, longestMs: LONGEST_MS },
+  { method: 'swinging-door', deviation: null, pointsPerHour: 20, longestMs: LONGEST_MS },
 ]
 
 function settingsOf(prng: Prng, downsamplers: PointSpec[]): OrderedSettings {
@@ -189,6 +189,27 @@ describe('compression holds its bound, whatever comes late', () => {
       else table.expectLines(1, 1, `seed ${seed}`)
     }
   })
+})
+
+test('lines go on after a flush and a snapshot: nothing that comes in time is late', () => {
+  const settings = { ...makeSettings(new Prng(1), []), latenessMs: 1000, downsamplers: COMPRESSION }
+  const values = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => ({ series: 0, ts: (from + i) * 2000, value: (from + i) % 7 }))
+  let windows = new OrderedWindows(settings, true)
+  for (const reading of values(0, 50)) pushReadings(windows, [reading], reading.ts)
+  windows.flush()
+  windows.clearRows()
+  expect(windows.isQuiet).toBe(true)
+  const out = new StateWriter()
+  windows.save(out)
+  windows = new OrderedWindows(settings, true)
+  windows.load(new StateReader(new Uint8Array(Buffer.concat(out.parts))))
+  for (const reading of values(50, 100)) pushReadings(windows, [reading], reading.ts)
+  windows.flush()
+  const { count, downsampler, kind, deviation } = windows.points
+  expect(new Set(downsampler.subarray(0, count))).toEqual(new Set([0, 1, 2]))
+  expect(new Set(kind.subarray(0, count))).toEqual(new Set([PointKind.kept]))
+  expect(deviation.subarray(0, count).some(Number.isNaN)).toBe(false)
 })
 
 function pointsText({ points }: OrderedWindows): string {

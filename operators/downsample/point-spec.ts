@@ -10,7 +10,7 @@
  *   minmax-lttb the same over the extremes of `points * 2` bins (Van Der Donckt et al. 2023), in memory that does not grow
  * Compression goes on from reading to reading, and each dropped one lies within the deviation of the kept line:
  *   deadband       a staircase: the last kept value holds until a reading is further from it
- *   swinging door  straight lines between kept readings
+ *   swinging-door  straight lines between kept readings
  */
 import { durationLabel } from '../window-spec.ts'
 
@@ -22,7 +22,7 @@ export interface WindowPointSpec {
 }
 
 export interface CompressionSpec {
-  method: 'deadband' | 'swinging door'
+  method: 'deadband' | 'swinging-door'
   /** Null: it follows from pointsPerHour. */
   deviation: number | null
   /** Of a series and an hour of event time, at most; null when a deviation is given. */
@@ -36,7 +36,7 @@ export type PointSpec = WindowPointSpec | CompressionSpec
 export const LONGEST_MS = 3_600_000
 
 export function isCompression(spec: PointSpec): spec is CompressionSpec {
-  return spec.method === 'deadband' || spec.method === 'swinging door'
+  return spec.method === 'deadband' || spec.method === 'swinging-door'
 }
 
 /** What stands in the column `method`. Two specs of one stream with the same label are the same. */
