@@ -10,11 +10,11 @@ import {
   checkMetric,
   checkObject,
   checkOneOf,
+  checkPatterns,
 } from './config-value.ts'
 
 const DAY_MS = 86_400_000
 const DETECTOR_COUNT_MAX = 32
-const PATTERN_COUNT_MAX = 1000
 const DIMENSIONS_MAX = 16
 const NAMES = [...PLAIN_DETECTORS, 'limits', 'missing', 'multivariate'] as const
 /** Only to find out whether a detector takes its settings. */
@@ -98,10 +98,7 @@ function checkMetrics(path: string, kind: DetectorSpec['kind'], given: unknown):
     if (twice >= 0) throw new ConfigError(`${path}[${twice}]`, names[twice], 'named once')
     return names
   }
-  if (given === undefined) return null
-  return checkList(path, given, 1, PATTERN_COUNT_MAX).map((pattern, i) =>
-    checkMetric(`${path}[${i}]`, pattern, true),
-  )
+  return given === undefined ? null : checkPatterns(path, given, 1)
 }
 
 function checkName(path: string, given: unknown): string {

@@ -10,6 +10,7 @@ import type {
   Selection,
   Step,
   StreamDetector,
+  StreamDownsampler,
   StreamOperator,
   StreamPipeline,
   WindowConfig,
@@ -31,6 +32,8 @@ export interface StreamLayout {
   branches: { selection: Selection; filter: string | null }[]
   operators: Omit<StreamOperator, 'retentionMs'>[]
   /** Left out when there are none, as in layouts of before there were any. */
+  downsamplers?: Omit<StreamDownsampler, 'retentionMs'>[]
+  /** Likewise. */
   detectors?: StreamDetector[]
 }
 
@@ -50,7 +53,8 @@ export function fingerprint(fn: (...args: never[]) => unknown): string {
 
 export function layoutOf(config: MillraceConfig): ConfigLayout {
   const streams = config.streams.map(({ name, topic }, index): StreamLayout => {
-    const { codec, selection, isRaw, steps, branches, operators, detectors } = config.pipelines[index]
+    const { codec, selection, isRaw, steps, branches, operators, downsamplers, detectors } =
+      config.pipelines[index]
     return {
       name,
       topic,
@@ -63,11 +67,19 @@ export function layoutOf(config: MillraceConfig): ConfigLayout {
         filter: branch.filter === null ? null : fingerprint(branch.filter),
       })),
       operators: operators.map(({ label, spec, branches }) => ({ label, spec, branches })),
+      ...(downsamplers.length === 0 ? {} : { downsamplers: downsamplers.map(withoutRetention) }),
       ...(detectors.length === 0 ? {} : { detectors }),
     }
   })
   const { metricsPerDeviceMax, detectedSeriesMax } = config.limits
   return { streams, windows: config.windows, metricsPerDeviceMax, detectedSeriesMax }
+}
+
+function withoutRetention({
+  retentionMs: _,
+  ...downsampler
+}: StreamDownsampler): Omit<StreamDownsampler, 'retentionMs'> {
+  return downsampler
 }
 
 function stepLayout(step: Step): StepLayout {
@@ -105,6 +117,7 @@ export function pipelinesOf(
         filter: filter === null ? null : find(`branches[${at}].filter`, filter),
       })),
       operators: stream.operators.map((operator) => ({ ...operator, retentionMs: null })),
+      downsamplers: (stream.downsamplers ?? []).map((downsampler) => ({ ...downsampler, retentionMs: null })),
       detectors: stream.detectors ?? [],
     }
   })

@@ -1,4 +1,5 @@
 /** Checks the operators of a stream's branches and makes them into specs, one for each label. Runs once, at start. */
+import { isCompression } from '../operators/downsample/point-spec.ts'
 import {
   type Aggregate,
   durationLabel,
@@ -11,14 +12,16 @@ import {
   windowAggregates,
   windowLabel,
 } from '../operators/window-spec.ts'
-import type { StreamDetector, StreamOperator } from './config.ts'
+import type { StreamDetector, StreamDownsampler, StreamOperator } from './config.ts'
 import { addDetector } from './config-detectors.ts'
+import { addCompression, addDownsampler } from './config-downsamplers.ts'
 import {
   ConfigError,
   checkDuration,
   checkList,
   checkObject,
   checkOneOf,
+  checkRetention,
   checkWhole,
   durationMs,
 } from './config-value.ts'
@@ -34,15 +37,15 @@ const SESSION_GAP_MS_MAX = 7 * DAY_MS
 const COUNT_SIZE_MAX = 1_000_000
 const OPERATOR_COUNT_MAX = 32
 const EARLY_MS_MIN = SECOND_MS
-export const RETENTION_MS_MIN = 3_600_000
-export const RETENTION_MS_MAX = 100 * 365 * DAY_MS
 
 const AGGREGATES: readonly Aggregate[] = [...MERGEABLE_AGGREGATES, ...ORDERED_AGGREGATES]
-const CONSTRUCTORS = 'tumbling, hopping, calendar, session, count, sliding, tiers or detect'
+const CONSTRUCTORS =
+  'tumbling, hopping, calendar, session, count, sliding, tiers, downsample, compress or detect'
 
 /** What operators ask of the stream that they are in. */
 export interface OperatorsFound {
   operators: StreamOperator[]
+  downsamplers: StreamDownsampler[]
   detectors: StreamDetector[]
   /** Of `raw for ...` in tiers; null when there is none. */
   raw: { path: string; duration: string } | null
@@ -54,6 +57,8 @@ export function checkOperators(path: string, given: unknown, branch: number, fou
     const at = `${path}[${index}]`
     const { kind } = checkOperator(at, operator)
     if (kind === 'tiers') addTiers(at, operator as Fields, branch, found)
+    else if (kind === 'downsample') addDownsampler(at, operator as Fields, branch, found.downsamplers)
+    else if (kind === 'compress') addCompression(at, operator as Fields, branch, found.downsamplers)
     else if (kind === 'detect') addDetector(at, operator as Fields, branch, found.detectors)
     else addOperator(at, operator, branch, found, checkWindow(at, kind, operator as Fields))
   })
@@ -79,6 +84,8 @@ const FIELDS: Record<string, readonly string[]> = {
   count: ['size', 'options'],
   sliding: ['width', 'options'],
   tiers: ['tiers'],
+  downsample: ['method', 'width', 'options'],
+  compress: ['method', 'options'],
   detect: ['detector', 'options'],
 }
 
@@ -174,11 +181,6 @@ function checkAggregates(path: string, given: unknown): Aggregate[] {
   return AGGREGATES.filter((name) => names.includes(name))
 }
 
-/** Rows that end before their window does would never be seen. */
-function checkRetention(path: string, given: unknown, widthMs: number): number {
-  return checkDuration(path, given, Math.max(RETENTION_MS_MIN, widthMs), RETENTION_MS_MAX)
-}
-
 function widthOf(window: WindowKind): number {
   if (window.kind === 'calendar') return { day: 1, week: 7, month: 28 }[window.unit] * DAY_MS
   if (window.kind === 'session') return window.gapMs
@@ -243,12 +245,25 @@ function oneOf(a: number | null, b: number | null): number | null | undefined {
   return a === null || b === null || a === b ? (a ?? b) : undefined
 }
 
-/** Late readings recompute these windows from `samples`. */
-export function isRecomputed(spec: WindowSpec): boolean {
-  return windowAggregates(spec).length > 0
+/** What late readings recompute from `samples`. */
+export interface Recomputed {
+  /** For people. */
+  name: string
+  branches: readonly number[]
+  /** How long the readings must be kept at the least, ms. */
+  spanMs: number
 }
 
-/** How long the readings that they are recomputed from must be kept at the least, ms. */
-export function recomputedSpanMs(spec: WindowSpec): number {
-  return 2 * widthOf(spec)
+export function recomputedOf({ operators, downsamplers }: OperatorsFound): Recomputed[] {
+  const windows = operators.filter(({ spec }) => windowAggregates(spec).length > 0)
+  return [
+    ...windows.map(({ label, spec, branches }) => ({
+      name: `windows ${label}`,
+      branches,
+      spanMs: 2 * widthOf(spec),
+    })),
+    ...downsamplers.flatMap(({ label, spec, branches }) =>
+      isCompression(spec) ? [] : [{ name: `points ${label}`, branches, spanMs: 2 * spec.widthMs }],
+    ),
+  ]
 }

@@ -3,9 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { Prng } from '../base/prng.ts'
 import {
   calendar,
+  compress,
   count,
   defineConfig,
   derive,
+  downsample,
   filter,
   hopping,
   map,
@@ -125,6 +127,96 @@ describe('refused', () => {
       /retention is "1h", must be .* from 2h to/,
     ],
     [
+      withOperator(downsample('m5' as never, '1m')),
+      /operators\[0\]\.method is "m5", must be one of mean, min-max,/,
+    ],
+    [
+      withOperator(downsample('m4', '2y')),
+      /operators\[0\]\.width is "2y", must be a duration .* from 1ms to 366d/,
+    ],
+    [
+      withOperator(downsample('m4', '1m', { points: 5 } as never)),
+      /options\.points is 5, must be left out; known here are metrics, retention/,
+    ],
+    [
+      withOperator(downsample('lttb', '1m', {} as never)),
+      /options\.points is undefined, must be a whole number from 3 to 10000/,
+    ],
+    [
+      withOperator(downsample('lttb', '1m', { points: 2 })),
+      /options\.points is 2, must be a whole number from 3/,
+    ],
+    [
+      withOperator(downsample('m4', '1d', { retention: '2h' })),
+      /options\.retention is "2h", must be a duration .* from 1d to/,
+    ],
+    [
+      withOperator(downsample('m4', '1m', { metrics: [] })),
+      /options\.metrics is \[\], must be a list with at least/,
+    ],
+    [
+      withOperator(downsample('m4', '1m', { metrics: [''] })),
+      /options\.metrics\[0\] is "", must be a metric's name/,
+    ],
+    [
+      withOperator(compress('zip' as never, { deviation: 1 })),
+      'streams[0].operators[0].method is "zip", must be one of deadband, swinging-door',
+    ],
+    [
+      withOperator(compress('deadband', {} as never)),
+      /options is \{\}, must be an object with either deviation or/,
+    ],
+    [
+      withOperator(compress('deadband', { deviation: 1, pointsPerHour: 5 } as never)),
+      /options is \{ deviation: 1, pointsPerHour: 5 \}, must be an object with either/,
+    ],
+    [
+      withOperator(compress('deadband', { deviation: -1 })),
+      /options\.deviation is -1, must be a number from 0 on/,
+    ],
+    [
+      withOperator(compress('swinging-door', { deviation: 0 })),
+      /options\.deviation is 0, must be a number from 1e-200 on/,
+    ],
+    [
+      withOperator(compress('deadband', { deviation: Number.POSITIVE_INFINITY })),
+      /options\.deviation is Infinity, must be a number/,
+    ],
+    [
+      withOperator(compress('deadband', { pointsPerHour: 1.5 })),
+      /options\.pointsPerHour is 1.5, must be a whole number from 1 to/,
+    ],
+    [
+      withOperator(compress('deadband', { deviation: 1, longest: '5' as never })),
+      /options\.longest is "5", must be a duration/,
+    ],
+    [
+      withOperator(downsample('m4', '60s'), downsample('m4', '1m', { metrics: ['a'] })),
+      /operators\[1\] is .*must be left out: the branch has points m4 1m already/,
+    ],
+    [
+      of({
+        branches: ['a', 'b'].map((name) => ({ operators: [downsample('m4', '1m', { metrics: [name] })] })),
+      }),
+      /branches\[1\]\.operators\[0\]\.options is .*must be those of points m4 1m in the branch before/,
+    ],
+    [
+      of({ raw: false, operators: [downsample('m4', '1m')] }),
+      /raw is false, must be left out: late readings recompute points m4 1m from samples/,
+    ],
+    [
+      of({ raw: { retention: '1h' }, operators: [downsample('m4', '1h')] }),
+      /retention is "1h", must be .* from 2h to/,
+    ],
+    [
+      of({
+        branches: [
+          { filter: () => true, operators: [compress('deadband', { deviation: 1 }), session('5s')] },
+        ],
+      }),
+      /branches\[0\]\.filter is .*must be left out .*late readings recompute windows session 5s from samples, which/,
+    ],
+    [
       of({
         branches: ['2d', '7d'].map((retention) => ({ operators: [tumbling('1m', { retention } as object)] })),
       }),
@@ -206,6 +298,43 @@ test('every constructor makes the spec that it says', () => {
   })
 })
 
+test('downsamplers: a method, what it is to keep, and of which metrics', () => {
+  const { downsamplers, operators, isRaw } = pipelineOf({
+    raw: false,
+    operators: [
+      compress('swinging-door', { deviation: 0.1, metrics: ['temperature'] }),
+      compress('swinging-door', { deviation: 5, metrics: ['pressure*'], retention: '2y' }),
+      compress('deadband', { pointsPerHour: 120, longest: '10m' }),
+    ],
+  })
+  expect(isRaw).toBe(false)
+  expect(operators).toEqual([])
+  expect(downsamplers.map(({ label, metrics, retentionMs }) => [label, metrics, retentionMs])).toEqual([
+    ['swinging-door 0.1', ['temperature'], null],
+    ['swinging-door 5', ['pressure*'], 730 * 86_400_000],
+    ['deadband 120/h 10m', null, null],
+  ])
+  const both = pipelineOf({
+    branches: [
+      { metrics: { include: ['a'] }, operators: [downsample('lttb', '60s', { points: 9 })] },
+      {
+        metrics: { include: ['b'] },
+        operators: [downsample('lttb', '1m', { points: 9 }), downsample('m4', '1h')],
+      },
+    ],
+  }).downsamplers
+  expect(both).toEqual([
+    {
+      label: 'lttb 1m 9',
+      spec: { method: 'lttb', widthMs: 60_000, points: 9 },
+      metrics: null,
+      branches: [0, 1],
+      retentionMs: null,
+    },
+    expect.objectContaining({ label: 'm4 1h', branches: [1] }),
+  ])
+})
+
 /** Types that tsc must refuse: an unused expectation of an error is one itself. */
 test('the types know what is allowed', () => {
   const config = defineConfig({
@@ -234,6 +363,14 @@ test('the types know what is allowed', () => {
     tumbling('10s', { aggregates: ['avg'] }),
     // @ts-expect-error sessions have no early results
     session('10s', { early: '1s' }),
+    // @ts-expect-error so many points of a window, or how would it know
+    downsample('lttb', '1m'),
+    // @ts-expect-error M4 keeps four
+    downsample('m4', '1m', { points: 5 }),
+    // @ts-expect-error either a deviation or points per hour
+    compress('deadband', { deviation: 1, pointsPerHour: 5 }),
+    // @ts-expect-error one of them
+    compress('deadband', { retention: '1d' }),
     // @ts-expect-error a filter says yes or no
     filter((reading) => reading.value),
     // @ts-expect-error a reading does not change
@@ -247,7 +384,7 @@ test('the types know what is allowed', () => {
     // @ts-expect-error raw is false or an object
     defineConfig({ streams: [{ name: 'a', topic: 'x/{device}', raw: true }] }),
   ]
-  expect(wrong).toHaveLength(9)
+  expect(wrong).toHaveLength(13)
 })
 
 /** Whatever a config is made of, it is taken or refused with a path that is in it, in one line. */
@@ -259,6 +396,12 @@ test('any mixture of values is taken or refused by name', () => {
   const makers: ((depth: number) => unknown)[] = [
     () => pick(undefined, null, true, 0, -1, 1.5, Number.NaN, 1e300, '', '10s', 'a', Symbol('s'), 5n),
     () => pick(filter, tumbling, () => 1, class {}),
+    () =>
+      pick(
+        downsample('m4', '1m'),
+        compress('deadband', { deviation: 1 }),
+        compress('deadband', value(0) as never),
+      ),
     () => pick(tumbling('10s'), hopping('1m', '10s'), session('5s'), count(5), sliding('1m')),
     () =>
       pick(

@@ -10,24 +10,17 @@ import type {
   StreamConfig,
   StreamPipeline,
 } from './config.ts'
-import {
-  checkOperators,
-  isRecomputed,
-  type OperatorsFound,
-  operatorsOfWidths,
-  RETENTION_MS_MAX,
-  RETENTION_MS_MIN,
-  recomputedSpanMs,
-} from './config-operators.ts'
+import { checkOperators, type OperatorsFound, operatorsOfWidths, recomputedOf } from './config-operators.ts'
 import {
   ConfigError,
-  checkDuration,
   checkFunction,
   checkList,
   checkMetric,
   checkObject,
   checkOneOf,
+  checkPatterns,
   checkRecord,
+  checkRetention,
 } from './config-value.ts'
 import { parseTopicPattern } from './topic-pattern.ts'
 
@@ -35,7 +28,6 @@ const STREAM_COUNT_MAX = 1000
 const STEP_COUNT_MAX = 64
 /** A reading's branches are the bits of a number. */
 const BRANCH_COUNT_MAX = 31
-const PATTERN_COUNT_MAX = 1000
 const UNIT_COUNT_MAX = 1000
 
 const STREAM_KEYS = ['name', 'topic', 'codec', 'metrics', 'raw', 'steps', 'operators', 'branches']
@@ -71,7 +63,7 @@ function checkTopic(path: string, given: unknown): string {
 function checkPipeline(path: string, fields: Fields, widths: readonly string[]): StreamPipeline {
   const metrics = checkObject(`${path}.metrics`, fields.metrics ?? {}, ['include', 'exclude', 'units'])
   const { codec } = fields
-  const found: OperatorsFound = { operators: [], detectors: [], raw: null }
+  const found: OperatorsFound = { operators: [], downsamplers: [], detectors: [], raw: null }
   const branches = checkBranches(path, fields, widths, found)
   const { isRaw, rawRetentionMs } = checkRaw(`${path}.raw`, fields.raw, found)
   return {
@@ -86,6 +78,7 @@ function checkPipeline(path: string, fields: Fields, widths: readonly string[]):
     ),
     branches,
     operators: found.operators,
+    downsamplers: found.downsamplers,
     detectors: found.detectors,
   }
 }
@@ -95,12 +88,6 @@ function checkSelection(path: string, { include, exclude }: Fields): Selection {
     include: include === undefined ? null : checkPatterns(`${path}.include`, include, 1),
     exclude: exclude === undefined ? [] : checkPatterns(`${path}.exclude`, exclude, 0),
   }
-}
-
-function checkPatterns(path: string, given: unknown, countMin: number): string[] {
-  return checkList(path, given, countMin, PATTERN_COUNT_MAX).map((pattern, index) =>
-    checkMetric(`${path}[${index}]`, pattern, true),
-  )
 }
 
 function checkUnits(path: string, given: unknown): Record<string, string> {
@@ -159,23 +146,32 @@ function checkBranches(
     const branch = checkObject(at, given, ['metrics', 'filter', 'operators'])
     const metrics = checkObject(`${at}.metrics`, branch.metrics ?? {}, ['include', 'exclude'])
     checkOperators(`${at}.operators`, branch.operators, index, found)
-    return {
-      selection: checkSelection(`${at}.metrics`, metrics),
-      filter: branch.filter === undefined ? null : checkFunction<ReadingTest>(`${at}.filter`, branch.filter),
-    }
+    const selection = checkSelection(`${at}.metrics`, metrics)
+    if (branch.filter === undefined) return { selection, filter: null }
+    return { selection, filter: checkFilter(`${at}.filter`, branch.filter, index, found) }
   })
+}
+
+/** Readings that it leaves out are in `samples` all the same. */
+function checkFilter(path: string, given: unknown, branch: number, found: OperatorsFound): ReadingTest {
+  const filter = checkFunction<ReadingTest>(path, given)
+  const recomputed = recomputedOf(found).find(({ branches }) => branches.includes(branch))
+  if (recomputed === undefined) return filter
+  const why = `late readings recompute ${recomputed.name} from samples, which have what it leaves out`
+  throw new ConfigError(path, given, `left out (steps may filter the stream): ${why}`)
 }
 
 function checkRaw(
   path: string,
   given: unknown,
-  { operators, raw }: OperatorsFound,
+  found: OperatorsFound,
 ): { isRaw: boolean; rawRetentionMs: number | null } {
-  const recomputed = operators.filter(({ spec }) => isRecomputed(spec))
+  const { raw } = found
+  const recomputed = recomputedOf(found)
   if (given === false) {
     if (raw !== null) throw new ConfigError(raw.path, 'raw for ...', `left out beside raw: false`)
     if (recomputed.length === 0) return { isRaw: false, rawRetentionMs: null }
-    const why = `late readings recompute windows ${recomputed[0].label} from samples`
+    const why = `late readings recompute ${recomputed[0].name} from samples`
     throw new ConfigError(path, given, `left out: ${why}`)
   }
   const { retention } = given === undefined ? {} : checkObject(path, given, ['retention'])
@@ -183,6 +179,6 @@ function checkRaw(
     throw new ConfigError(`${path}.retention`, retention, `left out: ${raw.path} says it already`)
   const [at, duration] = raw === null ? [`${path}.retention`, retention] : [raw.path, raw.duration]
   if (duration === undefined) return { isRaw: true, rawRetentionMs: null }
-  const neededMs = Math.max(RETENTION_MS_MIN, ...recomputed.map(({ spec }) => recomputedSpanMs(spec)))
-  return { isRaw: true, rawRetentionMs: checkDuration(at, duration, neededMs, RETENTION_MS_MAX) }
+  const neededMs = Math.max(0, ...recomputed.map(({ spanMs }) => spanMs))
+  return { isRaw: true, rawRetentionMs: checkRetention(at, duration, neededMs) }
 }

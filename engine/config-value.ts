@@ -12,6 +12,9 @@ export class ConfigError extends Error {
 }
 
 const METRIC_SIZE_BYTES_MAX = 256
+const PATTERN_COUNT_MAX = 1000
+const RETENTION_MS_MIN = 3_600_000
+const RETENTION_MS_MAX = 100 * 365 * 86_400_000
 
 const UNITS_MS: Record<string, number> = {
   ms: 1,
@@ -34,6 +37,11 @@ export function checkDuration(path: string, given: unknown, minMs: number, maxMs
   if (ms >= minMs && ms <= maxMs) return ms
   const bounds = `${roundDuration(minMs)} to ${roundDuration(maxMs)}`
   throw new ConfigError(path, given, `a duration such as 10s, 1m or 7d, from ${bounds}`)
+}
+
+/** Rows that end before their window does would never be seen. */
+export function checkRetention(path: string, given: unknown, widthMs: number): number {
+  return checkDuration(path, given, Math.max(RETENTION_MS_MIN, widthMs), RETENTION_MS_MAX)
 }
 
 function roundDuration(ms: number): string {
@@ -72,6 +80,13 @@ export function checkMetric(path: string, given: unknown, isPattern: boolean): s
   if (isShort && (isPattern || !given.includes('*'))) return given
   const wildcard = isPattern ? '; * stands for any characters' : ' and no *'
   throw new ConfigError(path, given, `a metric's name of 1 to ${METRIC_SIZE_BYTES_MAX} bytes${wildcard}`)
+}
+
+/** Patterns of metrics' names. */
+export function checkPatterns(path: string, given: unknown, countMin: number): string[] {
+  return checkList(path, given, countMin, PATTERN_COUNT_MAX).map((pattern, index) =>
+    checkMetric(`${path}[${index}]`, pattern, true),
+  )
 }
 
 /** A plain object that has no other keys than those known. */

@@ -4,6 +4,7 @@
  * asked for: it is checked once, at start, by config-check.ts, which knows the path of a faulty key.
  */
 import type { DetectorKind, DetectorSpec } from '../operators/detect/detector-spec.ts'
+import type { CompressionSpec, PointSpec, WindowPointSpec } from '../operators/downsample/point-spec.ts'
 import type { Aggregate, CalendarUnit, WindowSpec } from '../operators/window-spec.ts'
 
 /** A number and a unit: `500ms`, `10s`, `1m`, `2h`, `7d`, `4w`, `2y` (years of 365 days). */
@@ -92,6 +93,8 @@ export type Operator =
   | { kind: 'count'; size: number; options: OperatorOptions }
   | { kind: 'sliding'; width: Duration; options: OperatorOptions }
   | { kind: 'tiers'; tiers: Tier[] }
+  | { kind: 'downsample'; method: WindowPointMethod; width: Duration; options: DownsampleOptions }
+  | { kind: 'compress'; method: CompressionMethod; options: CompressOptions }
   | { kind: 'detect'; detector: DetectorName; options: DetectorOptions }
 
 /** Windows of one width, one after another from the epoch on. */
@@ -127,11 +130,74 @@ export function sliding(width: Duration, options: OperatorOptions = {}): Operato
 export type Tier = Duration | `${Duration} for ${Duration}` | `raw for ${Duration}`
 
 /**
- * Downsampling by one line: `tiers('raw for 30d', '10s for 90d', '1m for 2y', '1h')`. Each width is a multiple of the one before
+ * Rollups by one line: `tiers('raw for 30d', '10s for 90d', '1m for 2y', '1h')`. Each width is a multiple of the one before
  * it and computed from that; `for` is how long its rows are kept. `raw` are the readings themselves.
  */
 export function tiers(...tiers: Tier[]): Operator {
   return { kind: 'tiers', tiers }
+}
+
+export type WindowPointMethod = WindowPointSpec['method']
+export type CompressionMethod = CompressionSpec['method']
+
+export interface PointOptions {
+  /** All of the branch's when left out; `*` stands for any characters. */
+  metrics?: string[]
+  /** How long points are kept; for ever when left out. */
+  retention?: Duration
+}
+
+export interface DownsampleOptions extends PointOptions {
+  /** Of a window, at most: 3 to 10,000. */
+  points?: number
+}
+
+/**
+ * Of each window of a series some points that show its shape, in the table `points`: `downsample('m4', '1m')` keeps the first, the
+ * last, the smallest and the greatest reading, `min-max` the latter two, `mean` one point at the window's start;
+ * `downsample('lttb', '1h', { points: 120 })` what the eye would miss, and `minmax-lttb` nearly the same in bounded memory.
+ */
+export function downsample(
+  method: 'mean' | 'min-max' | 'm4',
+  width: Duration,
+  options?: PointOptions,
+): Operator
+export function downsample(
+  method: 'lttb' | 'minmax-lttb',
+  width: Duration,
+  options: DownsampleOptions & { points: number },
+): Operator
+export function downsample(
+  method: WindowPointMethod,
+  width: Duration,
+  options: DownsampleOptions = {},
+): Operator {
+  return { kind: 'downsample', method, width, options }
+}
+
+/** How strong, by one or the other. */
+export type CompressOptions = PointOptions & {
+  /** A reading is kept at least this often, as far as there are any; an hour when left out. */
+  longest?: Duration
+} & (
+    | {
+        /** No dropped reading lies further from the kept line than this. */
+        deviation: number
+        pointsPerHour?: undefined
+      }
+    | {
+        /** Of a series and an hour of event time, at most: the deviation follows, and stands beside each point. */
+        pointsPerHour: number
+        deviation?: undefined
+      }
+  )
+
+/**
+ * Drops readings that a line through the kept ones tells well enough: `compress('swinging-door', { deviation: 0.1 })` with straight
+ * lines, `compress('deadband', ...)` with steps. What comes late is kept beside the line.
+ */
+export function compress(method: CompressionMethod, options: CompressOptions): Operator {
+  return { kind: 'compress', method, options }
 }
 
 export type DetectorName = DetectorKind['kind']
@@ -297,6 +363,18 @@ export interface StreamOperator {
   retentionMs: number | null
 }
 
+/** One downsampler over a stream; branches that ask for the same one share it. */
+export interface StreamDownsampler {
+  label: string
+  spec: PointSpec
+  /** Of what the branches take; null for all. */
+  metrics: string[] | null
+  /** Which of the stream's branches feed it. */
+  branches: number[]
+  /** Null: points are kept for ever. */
+  retentionMs: number | null
+}
+
 /** One detector over a stream; branches that ask for the same one share it. */
 export interface StreamDetector {
   label: string
@@ -315,6 +393,7 @@ export interface StreamPipeline {
   steps: Step[]
   branches: Branch[]
   operators: StreamOperator[]
+  downsamplers: StreamDownsampler[]
   detectors: StreamDetector[]
 }
 

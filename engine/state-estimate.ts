@@ -5,6 +5,7 @@
 import { StateWriter } from '../codecs/state.ts'
 import { createDetection } from '../operators/detect/create-detection.ts'
 import type { DetectorSpec } from '../operators/detect/detector-spec.ts'
+import { isCompression, type PointSpec } from '../operators/downsample/point-spec.ts'
 import { OrderedWindows } from '../operators/ordered-windows.ts'
 import { TumblingWindows } from '../operators/tumbling-windows.ts'
 import type { MergeableWindow } from '../operators/window-plan.ts'
@@ -21,9 +22,13 @@ const DETECTED_ROUND_COUNT = 30
 /** A series itself: its device, metric and place in the table of series. */
 const SERIES_SIZE_BYTES = 24
 
-/** Bytes of a series with these windows, a reading a second over the last ten minutes. */
-export function stateSizeBytes(specs: readonly WindowSpec[], windows: WindowConfig): number {
-  const [few, many] = SERIES_COUNTS.map((count) => measure(specs, windows, count))
+/** Bytes of a series with these operators over the same readings, a reading a second over the last ten minutes. */
+export function stateSizeBytes(
+  specs: readonly WindowSpec[],
+  downsamplers: readonly PointSpec[],
+  windows: WindowConfig,
+): number {
+  const [few, many] = SERIES_COUNTS.map((count) => measure(specs, downsamplers, windows, count))
   return SERIES_SIZE_BYTES + Math.max(0, Math.round((many - few) / (SERIES_COUNTS[1] - SERIES_COUNTS[0])))
 }
 
@@ -46,13 +51,22 @@ function measureDetection(spec: DetectorSpec, windows: WindowConfig, seriesCount
   return savedSize(learned) + (held === null ? 0 : savedSize(held))
 }
 
-function measure(specs: readonly WindowSpec[], windows: WindowConfig, seriesCount: number): number {
+/** In sets as a shard has them (shard/operator-plan.ts). */
+function measure(
+  specs: readonly WindowSpec[],
+  downsamplers: readonly PointSpec[],
+  windows: WindowConfig,
+  seriesCount: number,
+): number {
   const merging = specs.filter((spec) => rollupAggregates(spec).length > 0)
   const ordered = specs.filter((spec) => windowAggregates(spec).length > 0)
-  return (
-    (merging.length > 0 ? measureMerging(merging as MergeableWindow[], windows, seriesCount) : 0) +
-    (ordered.length > 0 ? measureOrdered(ordered, windows, seriesCount) : 0)
-  )
+  const points = downsamplers.filter((spec) => !isCompression(spec))
+  const compressions = downsamplers.filter(isCompression)
+  let sizeBytes = 0
+  if (merging.length > 0) sizeBytes += measureMerging(merging as MergeableWindow[], windows, seriesCount)
+  if (ordered.length + points.length > 0) sizeBytes += measureOrdered(ordered, points, windows, seriesCount)
+  for (const spec of compressions) sizeBytes += measureOrdered([], [spec], windows, seriesCount)
+  return sizeBytes
 }
 
 function measureMerging(specs: MergeableWindow[], windows: WindowConfig, seriesCount: number): number {
@@ -67,15 +81,19 @@ function measureMerging(specs: MergeableWindow[], windows: WindowConfig, seriesC
   return savedSize(operator)
 }
 
-function measureOrdered(specs: readonly WindowSpec[], windows: WindowConfig, seriesCount: number): number {
-  const operator = new OrderedWindows({ ...windows, specs }, true)
+function measureOrdered(
+  specs: readonly WindowSpec[],
+  downsamplers: readonly PointSpec[],
+  windows: WindowConfig,
+  seriesCount: number,
+): number {
+  const operator = new OrderedWindows({ ...windows, specs, downsamplers }, true)
   const columns = new Round(seriesCount)
   for (let round = 0; round < ROUND_COUNT; round++) {
     columns.fill(round)
     operator.push(columns.series, columns, columns.tsMs[0], 0, seriesCount)
     operator.tick(columns.tsMs[0])
-    operator.rows.clear()
-    operator.amendments.clear()
+    operator.clearRows()
   }
   return savedSize(operator)
 }

@@ -122,10 +122,11 @@ export class StoreKeeper {
     const target = connectStore(this.target)
     try {
       const { server, config } = this.#settings
-      const windows = config.pipelines.flatMap(({ operators }) => operators.map(({ spec }) => spec))
+      const { pipelines } = config
       const notice = await createSchema((sql) => target.command(sql), {
         syncOnInsert: server === null,
-        windows,
+        windows: pipelines.flatMap(({ operators }) => operators.map(({ spec }) => spec)),
+        downsamplers: pipelines.flatMap(({ downsamplers }) => downsamplers.map(({ spec }) => spec)),
       })
       if (notice !== null) this.#report({ code: 'STORE_RIGHTS', message: notice, isOver: false })
       await applyConfigToTables(target, this.#settings.config)

@@ -133,24 +133,28 @@ describe('plain columns are byte for byte what ClickHouse writes', () => {
         )
         const { arena, starts, sizes } = arenaOf(texts)
         const writer = new BlockWriter()
-        writer.begin(6, count)
+        writer.begin(7, count)
         writer.dateTime64('ms', ms, order)
         writer.float64('value', values, order)
         writer.uint64('whole', wholes, order)
         writer.uint32('small', small, order)
+        writer.uint8('flag', Uint8Array.from(small), order)
         writer.string('text', arena, starts, sizes, order)
         writer.dateTime64AndFloat64('pair', 'Tuple(ts DateTime64(3), value Float64)', ms, values, order)
         const block = writer.finish()
         const tuple = 'pair Tuple(ts DateTime64(3), value Float64)'
-        insert(`ms DateTime64(3), value Float64, whole UInt64, small UInt32, text String, ${tuple}`, block)
+        insert(
+          `ms DateTime64(3), value Float64, whole UInt64, small UInt32, flag UInt8, text String, ${tuple}`,
+          block,
+        )
         if (count === 0) {
           expect(rows()).toEqual([])
           return
         }
         expect(Buffer.compare(block, await nativeBytes())).toBe(0)
         const at = (i: number): number => (order === null ? i : order[i])
-        const back = rows<[string, string, number, string]>(
-          'SELECT toString(toUnixTimestamp64Milli(ms)), toString(whole), small, text FROM t.x',
+        const back = rows<[string, string, number, number, string]>(
+          'SELECT toString(toUnixTimestamp64Milli(ms)), toString(whole), small, flag, text FROM t.x',
         )
         back.forEach((row, i) => {
           const source = at(i)
@@ -158,6 +162,7 @@ describe('plain columns are byte for byte what ClickHouse writes', () => {
             String(Math.floor(ms[source])),
             String(BigInt(wholes[source])),
             small[source],
+            small[source] % 256,
             texts[source],
           ])
         })

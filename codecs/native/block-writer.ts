@@ -233,6 +233,15 @@ export class BlockWriter {
     this.#appendScratch(rowCount * 4)
   }
 
+  uint8(name: string, values: Uint8Array, order: RowOrder): void {
+    this.#beginColumn(name, 'UInt8')
+    this.#checkRows(name, values, order)
+    const rowCount = this.#rowCount
+    const out = this.#scratchUint8
+    for (let row = 0; row < rowCount; row++) out[row] = values[order === null ? row : order[row]]
+    this.#appendScratch(rowCount)
+  }
+
   /** UInt64 from whole numbers 0 .. 2^53. */
   uint64(name: string, values: Float64Array, order: RowOrder, type = 'UInt64'): void {
     this.#beginColumn(name, type)

@@ -1,12 +1,8 @@
 /** `millrace check`: reads a config as `start` would, and says what it would do. */
-import type { DetectorSpec } from '../../operators/detect/detector-spec.ts'
-import { durationLabel } from '../../operators/window-spec.ts'
-import type { MillraceConfig, Selection, StreamDetector, StreamOperator } from '../config.ts'
 import { loadConfig } from '../config-file.ts'
 import { ConfigError } from '../config-value.ts'
 import { EngineError } from '../engine-error.ts'
-import { detectorSizeBytes, stateSizeBytes } from '../state-estimate.ts'
-import { tablesOf, VIEWS } from '../window-tables.ts'
+import { type StreamSummary, summaryOf } from './check-summary.ts'
 import { type CommandIo, readOptions, UsageError } from './command.ts'
 
 const HELP = `millrace check [config.ts]: says what a config would do, without starting anything
@@ -15,41 +11,6 @@ const HELP = `millrace check [config.ts]: says what a config would do, without s
 
 Exit codes: 0 the config is sound, 1 it is not, 2 the options make no sense.
 `
-
-export interface StreamSummary {
-  name: string
-  topic: string
-  codec: string
-  /** In words; null for all. */
-  metrics: string | null
-  units: Record<string, string>
-  steps: string[]
-  /** Null: no rows in samples. */
-  samples: { retention: string | null } | null
-  branches: string[]
-  operators: {
-    window: string
-    aggregates: string[]
-    early: string | null
-    tables: string[]
-    retention: string | null
-    /** Numbers of those that feed it; empty when all do. */
-    branches: number[]
-    stateSizeBytes: number
-  }[]
-  detectors: {
-    name: string
-    detector: string
-    /** Null: all of the branches'. */
-    metrics: string[] | null
-    /** In words. */
-    settings: string
-    branches: number[]
-    stateSizeBytes: number
-  }[]
-  /** Of a series with all of them, which share what they can. */
-  stateSizeBytes: number
-}
 
 export async function checkCommand(args: string[], io: CommandIo): Promise<number> {
   const { values, positionals } = readOptions(args, {
@@ -75,63 +36,6 @@ export async function checkCommand(args: string[], io: CommandIo): Promise<numbe
   }
 }
 
-function summaryOf(config: MillraceConfig): StreamSummary[] {
-  return config.streams.map(({ name, topic }, index) => {
-    const pipeline = config.pipelines[index]
-    const isWhole = ({ branches }: StreamOperator | StreamDetector) =>
-      branches.length === pipeline.branches.length
-    return {
-      name,
-      topic,
-      codec: pipeline.codec,
-      metrics: selectionText(pipeline.selection),
-      units: pipeline.units,
-      steps: pipeline.steps.map((step) => {
-        if (step.kind === 'filter') return 'filter'
-        return step.kind === 'map' ? `map ${step.metric}` : `derive ${step.name}`
-      }),
-      samples: pipeline.isRaw ? { retention: retentionText(pipeline.rawRetentionMs) } : null,
-      branches: pipeline.branches.map(({ selection, filter }) => {
-        const texts = [selectionText(selection) ?? '', filter === null ? '' : 'a filter']
-        return texts.filter((text) => text !== '').join(', ') || 'all readings'
-      }),
-      operators: pipeline.operators.map((operator) => ({
-        window: operator.label,
-        aggregates: operator.spec.aggregates,
-        early: retentionText(operator.spec.earlyMs),
-        tables: tablesOf(operator.spec).map((table) => VIEWS[table]),
-        retention: retentionText(operator.retentionMs),
-        branches: isWhole(operator) ? [] : operator.branches,
-        stateSizeBytes: stateSizeBytes([operator.spec], config.windows),
-      })),
-      detectors: pipeline.detectors.map((detector) => ({
-        name: detector.label,
-        detector: detector.spec.kind,
-        metrics: detector.spec.metrics,
-        settings: settingsText(detector.spec),
-        branches: isWhole(detector) ? [] : detector.branches,
-        stateSizeBytes: detectorSizeBytes(detector.spec, config.windows),
-      })),
-      stateSizeBytes: stateSizeBytes(
-        pipeline.operators.map(({ spec }) => spec),
-        config.windows,
-      ),
-    }
-  })
-}
-
-function retentionText(ms: number | null): string | null {
-  return ms === null ? null : durationLabel(ms)
-}
-
-function selectionText({ include, exclude }: Selection): string | null {
-  const texts = [
-    include === null ? '' : include.join(', '),
-    exclude.length === 0 ? '' : `not ${exclude.join(', ')}`,
-  ]
-  return texts.filter((text) => text !== '').join(', but ') || null
-}
-
 function textOf(stream: StreamSummary): string {
   const { samples, units, branches } = stream
   const unitText = Object.entries(units).map(([metric, unit]) => `${metric} in ${unit}`)
@@ -153,6 +57,18 @@ function textOf(stream: StreamSummary): string {
         aggregatesText(operator),
       ]),
     ),
+    ...(stream.downsamplers.length === 0
+      ? []
+      : table(
+          ['points', 'metrics', 'rows', 'state', 'settings'],
+          stream.downsamplers.map((downsampler) => [
+            downsampler.method,
+            downsampler.metrics?.join(', ') ?? 'all',
+            keptText(downsampler.retention),
+            `${downsampler.stateSizeBytes} B`,
+            `${downsampler.settings}${branchesText(downsampler.branches)}`,
+          ]),
+        )),
     ...(stream.detectors.length === 0
       ? []
       : table(
@@ -176,26 +92,6 @@ function aggregatesText({ aggregates, early, branches }: StreamSummary['operator
 
 function branchesText(branches: readonly number[]): string {
   return branches.length === 0 ? '' : ` (of branch ${branches.join(', ')})`
-}
-
-function settingsText(spec: DetectorSpec): string {
-  const { quietMs, coolDownMs } = spec
-  const coolDown = coolDownMs === 0 ? 'no cool-down' : `cool-down ${durationLabel(coolDownMs)}`
-  switch (spec.kind) {
-    case 'missing': {
-      const least = spec.silenceMsMin === 0 ? '' : `, ${durationLabel(spec.silenceMsMin)} at the least`
-      return `overdue after ${spec.intervals} usual intervals${least}, ${coolDown}`
-    }
-    case 'limits': {
-      const { low, high, hysteresis } = spec
-      const limits = `${low ?? 'any'} to ${high ?? 'any'}${hysteresis === 0 ? '' : `, back by ${hysteresis}`}`
-      return `${limits}, over after ${durationLabel(quietMs)}, ${coolDown}`
-    }
-    case 'multivariate':
-      return `limit ${spec.limit} deviations, over after ${durationLabel(quietMs)}, ${coolDown}`
-    default:
-      return `over after ${durationLabel(quietMs)}, ${coolDown}`
-  }
 }
 
 function keptText(retention: string | null): string {

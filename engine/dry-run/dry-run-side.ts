@@ -4,6 +4,7 @@
  */
 
 import { RecordKind, type RecordViews } from '../../codecs/journal/record.ts'
+import { PointKind } from '../../operators/downsample/point-rows.ts'
 import { WINDOW_CELLS, WindowCell } from '../../operators/ordered-rows.ts'
 import type { OrderedWindows } from '../../operators/ordered-windows.ts'
 import type { LimitsConfig, WindowConfig } from '../config.ts'
@@ -79,7 +80,11 @@ export class DryRunSide {
   }
 
   #rollups(): SideRow[] {
-    return this.#pipeline.operators.sets.flatMap((set) => [...this.#rollupsOf(set), ...this.#windowsOf(set)])
+    return this.#pipeline.operators.sets.flatMap((set) => [
+      ...this.#rollupsOf(set),
+      ...this.#windowsOf(set),
+      ...this.#pointsOf(set),
+    ])
   }
 
   #rollupsOf({ merging, plan }: OperatorSet): SideRow[] {
@@ -119,10 +124,23 @@ export class DryRunSide {
     const asked = Array.from({ length: amendments.count }, (_, row): SideRow => {
       const { stream, name } = this.#series(amendments.series[row])
       const times = [amendments.fromMs[row], amendments.toMs[row]].map((ms) => new Date(ms).toISOString())
-      const window = plan.ordered[amendments.operator[row]].label
+      const { label: window } = [...plan.ordered, ...plan.downsamplers][amendments.operator[row]]
       return { table: 'amendments', stream, window, key: name, value: times.join(' to ') }
     })
     return [...windows, ...asked]
+  }
+
+  #pointsOf({ ordered, plan }: OperatorSet): SideRow[] {
+    if (ordered === null) return []
+    const { count, series, downsampler, tsMs, value, deviation, kind } = ordered.points
+    return Array.from({ length: count }, (_, row): SideRow => {
+      const { stream, name } = this.#series(series[row])
+      const isLate = kind[row] === PointKind.late
+      const key = `${name} ${new Date(tsMs[row]).toISOString()} ${value[row]}${isLate ? ' late' : ''}`
+      const kept = Number.isNaN(deviation[row]) ? 'kept' : `kept, within ${deviation[row]}`
+      const latest = kind[row] === PointKind.deleted ? null : kept
+      return { table: 'points', stream, window: plan.downsamplers[downsampler[row]].label, key, latest }
+    })
   }
 
   /** Of each episode the last state. */

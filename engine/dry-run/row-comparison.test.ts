@@ -80,6 +80,18 @@ test('of rows that replace one another the last counts', () => {
   ])
 })
 
+test('what was taken back is no row', () => {
+  const point = (latest: string | null): SideRow => ({
+    ...{ table: 'points', stream: 's', window: 'm4 1m', key: 'k' },
+    latest,
+  })
+  const comparison = new RowComparison()
+  comparison.add([point('kept'), point(null)], [])
+  expect(comparison.finish()).toMatchObject([{ running: 0, tried: 0, onlyRunning: 0, different: 0 }])
+  comparison.add([point('kept')], [point('kept'), point(null)])
+  expect(comparison.finish()).toMatchObject([{ running: 1, tried: 0, onlyRunning: 1, different: 0 }])
+})
+
 test('findings of shards add up', () => {
   const one = new RowComparison()
   one.add([sample('a', '1')], [])

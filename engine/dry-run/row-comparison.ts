@@ -20,8 +20,8 @@ export type SideRow = { table: string; stream: string; window: string | null; ke
   | { value: string; pane?: undefined; latest?: undefined }
   /** A part: those of one key merge. */
   | { pane: Pane; value?: undefined; latest?: undefined }
-  /** Of those of one key the last one counts. */
-  | { latest: string; value?: undefined; pane?: undefined }
+  /** Of those of one key the last one counts; null takes back what there was. */
+  | { latest: string | null; value?: undefined; pane?: undefined }
 )
 
 /** A kind of rows: a table, a stream and, of windows, which ones. */
@@ -66,7 +66,7 @@ export class RowComparison {
         const kind = this.#kindOf(row)
         const name = `${row.table}\n${row.stream}\n${row.window}\n${row.key}`
         if (row.value === undefined) {
-          this.#merge(name, kind, row.key, side, row.pane ?? row.latest)
+          this.#merge(name, kind, row.key, side, row.pane ?? row.latest ?? null)
           continue
         }
         const pair = values.get(name) ?? { kind, key: row.key, running: [], tried: [] }
@@ -95,11 +95,17 @@ export class RowComparison {
     return kind
   }
 
-  #merge(name: string, kind: KindFindings, key: string, side: 'running' | 'tried', window: Window): void {
+  #merge(
+    name: string,
+    kind: KindFindings,
+    key: string,
+    side: 'running' | 'tried',
+    window: Window | null,
+  ): void {
     const pair = this.#windows.get(name) ?? { kind, key, running: null, tried: null }
     this.#windows.set(name, pair)
     const into = pair[side]
-    if (typeof window === 'string') pair[side] = window
+    if (window === null || typeof window === 'string') pair[side] = window
     else if (into === null || typeof into === 'string') pair[side] = { ...window }
     else mergePane(into, window)
   }

@@ -190,6 +190,14 @@ function shardMetrics(page: Page, { shards }: EngineStatus): void {
     (s) => s.readingsAhead,
   )
   page.each(
+    'millrace_points_total',
+    'counter',
+    'Points of downsampled readings, with those that replace others.',
+    shards,
+    'shard',
+    (s) => s.points,
+  )
+  page.each(
     'millrace_alerts_total',
     'counter',
     'Changes of episodes: raised, updated, cleared.',

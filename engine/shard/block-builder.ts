@@ -13,14 +13,16 @@ import {
   type TableName,
 } from '../store/columns.ts'
 import { AlertBlocks, alertsOf } from './alert-blocks.ts'
+import { AmendmentBlocks } from './amendment-blocks.ts'
 import { cut, orderOf, pieces, type Range, whole } from './block-ranges.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Ledger } from './ledger.ts'
 import type { Pipeline } from './pipeline.ts'
+import { PointBlocks } from './point-blocks.ts'
 import { RollupBlocks } from './rollup-blocks.ts'
 import { RowOrder } from './row-order.ts'
 import { rowSlices, runSlices, type Slices } from './slices.ts'
-import { AmendmentBlocks, WindowBlocks } from './window-blocks.ts'
+import { WindowBlocks } from './window-blocks.ts'
 
 /** Months that one insert may touch: ClickHouse refuses more than 100 partitions. */
 const PARTITIONS_MAX = 90
@@ -102,7 +104,7 @@ export class BlockBuilder {
     return { mark, parts, alerts, rowCount: parts.reduce((sum, part) => sum + part.rowCount, 0), sizeBytes }
   }
 
-  /** In the order in which they are sent: amendments read the samples, and stand above the windows, of their batch. */
+  /** In the order in which they are sent: amendments read the samples, and stand above the windows and points, of their batch. */
   #sources(): BlockSource[] {
     const { readings, deadLetters, ledger } = this.#pipeline
     return [
@@ -144,13 +146,14 @@ export class BlockBuilder {
       if (ordered === null) continue
       const amendments = new AmendmentBlocks(
         ordered,
-        plan.ordered,
+        [...plan.ordered, ...plan.downsamplers],
         order,
         writer,
         this.#pipeline.timeMs,
         (series) => this.#keptSinceMs(series),
       )
       sources.push(this.#source('windows', new WindowBlocks(ordered, plan.ordered, order, writer)))
+      sources.push(this.#source('points', new PointBlocks(ordered.points, plan.downsamplers, order, writer)))
       sources.push(this.#source('amendments', amendments))
     }
     for (const detector of this.#pipeline.detectors.all)

@@ -1,5 +1,4 @@
 /** What blocks of every table are cut and sorted by. */
-import type { PlannedOperator } from './operator-plan.ts'
 import type { RowOrder } from './row-order.ts'
 import { rowSlices, type Slices } from './slices.ts'
 
@@ -39,14 +38,14 @@ export function pieces(order: Int32Array, add: (rows: Int32Array) => void): Slic
   return rowSlices(order.length, (start, end) => add(order.subarray(start, end)))
 }
 
-/** The labels of a set's operators, and keys that sort rows by (label, start). */
+/** The labels of a set's operators, and keys that sort rows by (label, part, start). */
 export class LabelRanks {
   /** By operator, UTF-8. */
   readonly labels: Uint8Array[]
   #rank: Int32Array
   #keys = new Float64Array(1024)
 
-  constructor(operators: readonly PlannedOperator[]) {
+  constructor(operators: readonly { label: string }[]) {
     this.labels = operators.map(({ label }) => new TextEncoder().encode(label))
     const sorted = [...this.labels].sort(Buffer.compare)
     this.#rank = Int32Array.from(this.labels, (label) => sorted.indexOf(label))
@@ -59,7 +58,7 @@ export class LabelRanks {
   }
 
   // hot: per row
-  key(operator: number, startMs: number): number {
-    return this.#rank[operator] * START_SPAN_MS + startMs
+  key(operator: number, startMs: number, part: 0 | 1): number {
+    return (this.#rank[operator] * 2 + part) * START_SPAN_MS + startMs
   }
 }

@@ -1,12 +1,14 @@
 /**
- * The operators over the same readings, and the rows they have made: windows that merge, for `rollups`, and windows that do not,
- * for `windows` and `amendments`. Owned by the shard's thread. Invariant: rows name series by the shard's numbers.
+ * The operators over the same readings, and the rows they have made: windows that merge, for `rollups`, and windows that do not and
+ * downsamplers, for `windows`, `points` and `amendments`. Owned by the shard's thread. Invariant: rows name series by the shard's numbers.
  */
 import type { ReadingColumns } from '../../codecs/columns.ts'
+import type { MetricNames } from '../../codecs/metric-names.ts'
 import type { Stateful, StateReader, StateWriter } from '../../codecs/state.ts'
 import { OrderedWindows } from '../../operators/ordered-windows.ts'
 import { TumblingWindows } from '../../operators/tumbling-windows.ts'
 import type { MergeableWindow } from '../../operators/window-plan.ts'
+import { MetricFilter } from '../steps/metric-filter.ts'
 import { EVERY_BRANCH, type FedRows } from '../steps/row-branches.ts'
 import { LocalSeries } from './local-series.ts'
 import type { OperatorSetPlan } from './operator-plan.ts'
@@ -20,6 +22,12 @@ export interface OperatorTimes {
 /** What there may be of earlier readings; null: there are none. */
 export type Past = { newestArrivalMs: number } | null
 
+/** What the sets of a shard share. */
+export interface SetParts {
+  fed: FedRows
+  metrics: MetricNames
+}
+
 /** A row of `windows` in memory, about. */
 const WINDOW_ROW_SIZE_BYTES = 240
 
@@ -30,23 +38,37 @@ export class OperatorSet implements Stateful {
   /** Null for a set that sees all readings of the shard. */
   #local: LocalSeries | null
   #fed: FedRows
+  /** Null: all metrics. */
+  readonly #filter: MetricFilter | null
   /** Rows of `merging` up to here have the shard's series numbers. */
   #named = 0
 
   /** `past`: readings that came before, in this life or another. `isAlone`: all readings of the shard go to this set. */
-  constructor(plan: OperatorSetPlan, times: OperatorTimes, fed: FedRows, past: Past, isAlone: boolean) {
-    const { merging, ordered, sumErrors } = plan
+  constructor(
+    plan: OperatorSetPlan,
+    times: OperatorTimes,
+    { fed, metrics }: SetParts,
+    past: Past,
+    isAlone: boolean,
+  ) {
+    const { merging, ordered, downsamplers, sumErrors } = plan
     this.plan = plan
     this.#fed = fed
+    this.#filter =
+      plan.metrics === null ? null : new MetricFilter(metrics, { include: plan.metrics, exclude: [] })
     this.#local = isAlone ? null : new LocalSeries()
     const windows = merging.map(({ spec }) => spec as MergeableWindow)
     this.merging =
       merging.length === 0 ? null : new TumblingWindows({ ...times, widthsMs: [], windows, sumErrors })
     this.ordered =
-      ordered.length === 0
+      ordered.length + downsamplers.length === 0
         ? null
         : new OrderedWindows(
-            { ...times, specs: ordered.map(({ spec }) => spec) },
+            {
+              ...times,
+              specs: ordered.map(({ spec }) => spec),
+              downsamplers: downsamplers.map(({ spec }) => spec),
+            },
             past === null,
             past?.newestArrivalMs,
           )
@@ -54,7 +76,8 @@ export class OperatorSet implements Stateful {
 
   get rowCount(): number {
     const { merging, ordered } = this
-    const orderedCount = ordered === null ? 0 : ordered.rows.count + ordered.amendments.count
+    const orderedCount =
+      ordered === null ? 0 : ordered.rows.count + ordered.points.count + ordered.amendments.count
     return orderedCount + (merging === null ? 0 : merging.closed.count)
   }
 
@@ -68,6 +91,10 @@ export class OperatorSet implements Stateful {
   /** Whether windows wait for time to pass. */
   get isOpen(): boolean {
     return (this.merging?.stats.openPanes ?? 0) > 0 || this.ordered?.isQuiet === false
+  }
+
+  get pointCount(): number {
+    return this.ordered?.points.count ?? 0
   }
 
   get openCount(): number {
@@ -90,13 +117,14 @@ export class OperatorSet implements Stateful {
     end: number,
   ): void {
     const { merging, ordered } = this
-    if (this.#local === null && this.plan.branches === EVERY_BRANCH) {
+    const filter = this.#filter
+    if (this.#local === null && filter === null && this.plan.branches === EVERY_BRANCH) {
       if (merging !== null) merging.push(series, readings.tsMs, readings.value, arrivalMs, start, end)
       if (ordered !== null) ordered.push(series, readings, arrivalMs, start, end)
       return
     }
     const fed = this.#fed
-    fed.take(this.plan.branches, bits, series, readings, start, end)
+    fed.take(this.plan.branches, filter, bits, series, readings, start, end)
     if (ordered !== null) ordered.push(fed.series, fed, arrivalMs, 0, fed.count)
     if (merging === null) return
     const local = this.#local

@@ -6,8 +6,9 @@ import { StateReader, StateWriter } from '../../codecs/state.ts'
 import type { MillraceConfig, MillraceOptions } from '../config.ts'
 import { checkConfig } from '../config-check.ts'
 import { NativeReader, type NativeValue } from '../simulation/native-reader.ts'
-import { operatorsOf } from '../simulation/sim-pipelines.ts'
+import { downsamplersOf, operatorsOf } from '../simulation/sim-pipelines.ts'
 import { SimWindows } from '../simulation/sim-windows.ts'
+import { judgePoints } from '../simulation/verdict-points.ts'
 import { judgeRollups, judgeVersions } from '../simulation/verdict-windows.ts'
 import { ARRIVAL_MS, pipelineOf, send } from '../steps/step-fixture.ts'
 import { BlockBuilder } from './block-builder.ts'
@@ -78,7 +79,7 @@ export class PipelineRun {
     this.seal()
   }
 
-  /** Throws unless the windows are those of all samples, and the books balance. */
+  /** Throws unless windows and points are those of all samples, and the books balance. */
   judge(): void {
     const operators = {
       epochCount: this.#configs.length,
@@ -88,6 +89,10 @@ export class PipelineRun {
     }
     judgeRollups(this.tables.samples ?? [], this.tables.rollups ?? [], this.windows, operators)
     judgeVersions(this.windows, operators)
+    judgePoints(this.windows, {
+      epochCount: this.#configs.length,
+      of: (epoch, stream, metric) => downsamplersOf(this.#configs[epoch], stream, metric),
+    })
     this.#judgeBooks()
   }
 

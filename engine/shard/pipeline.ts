@@ -1,6 +1,6 @@
 /**
  * From journal records to rows: decodes payloads into columns, lets the streams' steps at them, finds each reading's series,
- * feeds the windows, keeps what can't be decoded, tells redelivered messages, and keeps the books. Pure: it sees records and the
+ * feeds the operators, keeps what can't be decoded, tells redelivered messages, and keeps the books. Pure: it sees records and the
  * journal's time, nothing else, so that a replay gives the same rows. Owned by the shard's thread. Invariant: row r of
  * `readings`, and of the columns beside them, is one reading.
  */
@@ -86,7 +86,7 @@ export class Pipeline {
 
   constructor(settings: PipelineSettings) {
     this.#redelivery = new Redelivery(settings.inFlightMax)
-    this.operators = new StreamOperators(settings)
+    this.operators = new StreamOperators(settings, this.metrics)
     this.detectors = new StreamDetectors(settings, this.series, this.metrics)
     this.#aheadGuardMs = settings.aheadGuardMs
     this.#aheadReason = quarantineReason(settings.aheadGuardMs)

@@ -44,7 +44,7 @@ export class RollupBlocks {
     const key = this.#labels.keys(panes.count)
     yield* rowSlices(panes.count, (start, end) => {
       for (let row = start; row < end; row++)
-        key[row] = this.#labels.key(panes.window[row], panes.startMs[row])
+        key[row] = this.#labels.key(panes.window[row], panes.startMs[row], 0)
     })
     yield* this.#order.sort(panes.series, panes.count)
     yield* this.#order.sortRuns(key)

@@ -20,7 +20,7 @@ export function readSet(bytes: Uint8Array): SavedSet {
 
 /** A set that gets no readings any more. */
 export function planRetired({ sees, operators }: SavedSet): OperatorSetPlan {
-  return makeSetPlan([], EVERY_BRANCH, sees, operators)
+  return makeSetPlan({ streams: [], branches: EVERY_BRANCH, metrics: null, sees }, operators)
 }
 
 export interface SetsPlan {
@@ -42,7 +42,7 @@ export function planBeside(plans: readonly OperatorSetPlan[], saved: readonly Sa
     const isWhole = streams.every((stream) => matches.some((plan) => plan.streams.includes(stream)))
     if (matches.length === 0 || !isWhole) return null
     open = open.flatMap((plan) => (matches.includes(plan) ? restOf(plan, streams, operators) : plan))
-    return makeSetPlan(streams, matches[0].branches, sees, operators)
+    return makeSetPlan({ ...matches[0], streams }, operators)
   })
   return { plans: [...heirs.filter((plan) => plan !== null), ...open], heirs }
 }
@@ -56,23 +56,16 @@ function sharesStream(plan: OperatorSetPlan, streams: readonly number[]): boolea
 
 /** Those streams' other operators, and the other streams' all. */
 function restOf(
-  { streams, branches, sees, operators }: OperatorSetPlan,
+  plan: OperatorSetPlan,
   takenStreams: readonly number[],
   taken: readonly PlannedOperator[],
 ): OperatorSetPlan[] {
   const rest: OperatorSetPlan[] = []
-  const otherStreams = streams.filter((stream) => !takenStreams.includes(stream))
-  const others = operators.filter((operator) => !hasAll(taken, [operator]))
-  if (otherStreams.length > 0) rest.push(makeSetPlan(otherStreams, branches, sees, operators))
-  if (others.length > 0)
-    rest.push(
-      makeSetPlan(
-        streams.filter((stream) => takenStreams.includes(stream)),
-        branches,
-        sees,
-        others,
-      ),
-    )
+  const isTaken = (stream: number) => takenStreams.includes(stream)
+  const others = plan.operators.filter((operator) => !hasAll(taken, [operator]))
+  const otherStreams = plan.streams.filter((stream) => !isTaken(stream))
+  if (otherStreams.length > 0) rest.push(makeSetPlan({ ...plan, streams: otherStreams }, plan.operators))
+  if (others.length > 0) rest.push(makeSetPlan({ ...plan, streams: plan.streams.filter(isTaken) }, others))
   return rest
 }
 

@@ -57,6 +57,8 @@ export interface ShardStatus {
   series: number
   windowsOpen: number
   readingsLate: number
+  /** That downsamplers told. */
+  points: number
   readingsAhead: number
   /** Changes of episodes that were told. */
   alerts: number
@@ -222,6 +224,7 @@ function openShard(
       series: pipeline.series.count,
       windowsOpen: pipeline.operators.openCount,
       readingsLate: pipeline.operators.lateCount,
+      points: pipeline.operators.pointCount,
       readingsAhead: pipeline.quarantinedCount,
       alerts: alertCount,
       episodesOpen: pipeline.detectors.episodesOpen,

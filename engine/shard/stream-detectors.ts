@@ -51,7 +51,7 @@ export class PlannedDetector {
     end: number,
   ): void {
     const fed = this.#fed
-    fed.take(this.plan.branches, bits, series, readings, start, end)
+    fed.take(this.plan.branches, null, bits, series, readings, start, end)
     let count = 0
     for (let row = 0; row < fed.count; row++) {
       const index = this.series.find(fed.series[row])

@@ -4,16 +4,12 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { ReadingColumns } from '../../codecs/columns.ts'
+import type { MetricNames } from '../../codecs/metric-names.ts'
 import type { StateReader, StateWriter } from '../../codecs/state.ts'
 import { PLAIN_AGGREGATES, type WindowSpec, windowLabel } from '../../operators/window-spec.ts'
 import { EVERY_BRANCH, FedRows, type RowBranches } from '../steps/row-branches.ts'
-import {
-  type OperatorSetPlan,
-  type PlannedOperator,
-  planOfWidths,
-  planOperatorSets,
-} from './operator-plan.ts'
-import { OperatorSet, type OperatorTimes, type Past } from './operator-set.ts'
+import { type OperatorSetPlan, type PlannedWindow, planOfWidths, planOperatorSets } from './operator-plan.ts'
+import { OperatorSet, type OperatorTimes, type Past, type SetParts } from './operator-set.ts'
 import type { PipelineStream } from './pipeline-stream.ts'
 import { describeSet, planBeside, planRetired, readSet } from './saved-sets.ts'
 
@@ -30,15 +26,17 @@ export class StreamOperators {
   /** Not empty. Retired ones are among them while they have rows. */
   sets: OperatorSet[]
   #settings: StreamOperatorsSettings
-  #fed = new FedRows()
+  #parts: SetParts
+  #pointsTaken = 0
   /** By stream; without streams, of all. */
   #setsOfStream: OperatorSet[][] = []
   /** The first of the sets, so many. */
   #retiredCount = 0
   #newestArrivalMs = Number.NEGATIVE_INFINITY
 
-  constructor(settings: StreamOperatorsSettings) {
+  constructor(settings: StreamOperatorsSettings, metrics: MetricNames) {
     this.#settings = settings
+    this.#parts = { fed: new FedRows(), metrics }
     const past = { newestArrivalMs: Number.NEGATIVE_INFINITY }
     this.sets = this.#makeSets(this.#plan(), settings.hasPast === true ? past : null)
   }
@@ -67,6 +65,11 @@ export class StreamOperators {
   /** Readings that came behind their windows. */
   get lateCount(): number {
     return this.sets.reduce((sum, set) => sum + set.lateCount, 0)
+  }
+
+  /** That downsamplers told, since the start. */
+  get pointCount(): number {
+    return this.sets.reduce((sum, set) => sum + set.pointCount, this.#pointsTaken)
   }
 
   /** Takes the rows [start, end), all of one stream and arrival; returns how many of them came behind their windows. */
@@ -104,6 +107,7 @@ export class StreamOperators {
   }
 
   clearRows(): void {
+    this.#pointsTaken = this.pointCount
     for (const set of this.sets) set.clearRows()
     if (this.#retiredCount === 0) return
     this.sets = this.sets.slice(this.#retiredCount)
@@ -138,7 +142,7 @@ export class StreamOperators {
       const heir = heirs[index] ?? null
       const set =
         sets.find(({ plan }) => plan === heir) ??
-        new OperatorSet(planRetired(description), times, this.#fed, null, false)
+        new OperatorSet(planRetired(description), times, this.#parts, null, false)
       set.load(state)
       assert(state.isAtEnd, 'the state of operators is read to its end')
       if (heir !== null) continue
@@ -157,13 +161,13 @@ export class StreamOperators {
   #makeSets(plans: readonly OperatorSetPlan[], past: Past): OperatorSet[] {
     const { streams = [] } = this.#settings
     const isAlone = plans.length === 1 && plans[0].branches === EVERY_BRANCH
-    const sets = plans.map((plan) => new OperatorSet(plan, this.#settings, this.#fed, past, isAlone))
+    const sets = plans.map((plan) => new OperatorSet(plan, this.#settings, this.#parts, past, isAlone))
     this.#setsOfStream = streams.map((_, stream) => sets.filter(({ plan }) => plan.streams.includes(stream)))
     return sets
   }
 }
 
-function tumblingOperator(widthMs: number): PlannedOperator {
+function tumblingOperator(widthMs: number): PlannedWindow {
   const spec: WindowSpec = { kind: 'tumbling', widthMs, aggregates: [...PLAIN_AGGREGATES], earlyMs: null }
   return { label: windowLabel(spec), spec }
 }

@@ -1,14 +1,10 @@
-/**
- * Blocks of `windows` and `amendments` from a set's ordered windows, in the tables' order. What a batch's amendments recompute has
- * the version after its rows', so that it stands above them. Owned by the shard's thread.
- */
+/** Blocks of `windows` from a set's ordered windows, in the table's order. Owned by the shard's thread. */
 import type { BlockWriter } from '../../codecs/native/block-writer.ts'
 import { WINDOW_CELLS, WindowCell } from '../../operators/ordered-rows.ts'
 import type { OrderedWindows } from '../../operators/ordered-windows.ts'
-import type { WindowSpec } from '../../operators/window-spec.ts'
-import { AMENDMENTS_COLUMNS, WINDOWS_COLUMNS } from '../store/columns.ts'
+import { WINDOWS_COLUMNS } from '../store/columns.ts'
 import { cut, LabelRanks, orderOf, type Range } from './block-ranges.ts'
-import type { PlannedOperator } from './operator-plan.ts'
+import type { PlannedWindow } from './operator-plan.ts'
 import type { RowOrder } from './row-order.ts'
 import { rowSlices, type Slices } from './slices.ts'
 
@@ -49,7 +45,7 @@ export class WindowBlocks {
 
   constructor(
     windows: OrderedWindows,
-    operators: readonly PlannedOperator[],
+    operators: readonly PlannedWindow[],
     order: RowOrder,
     writer: BlockWriter,
   ) {
@@ -68,7 +64,7 @@ export class WindowBlocks {
     const key = this.#labels.keys(count)
     yield* rowSlices(count, (start, end) => {
       for (let row = start; row < end; row++) {
-        key[row] = this.#labels.key(operator[row], cells[row * WINDOW_CELLS + WindowCell.startMs])
+        key[row] = this.#labels.key(operator[row], cells[row * WINDOW_CELLS + WindowCell.startMs], 0)
       }
     })
     yield* this.#order.sort(series, count)
@@ -121,95 +117,4 @@ export class WindowBlocks {
 /** As ClickHouse prints a Float64. */
 function numberText(x: number): string {
   return String(x).replace('e+', 'e')
-}
-
-/** What is left of the amendments, by row: readings that `samples` keeps no more can't be computed from again. */
-interface KeptAmendments {
-  count: number
-  series: Int32Array
-  operator: Int32Array
-  fromMs: Float64Array
-  toMs: Float64Array
-}
-
-export class AmendmentBlocks {
-  readonly columns = AMENDMENTS_COLUMNS.map(({ name }) => name)
-  #kept: KeptAmendments
-  #order: RowOrder
-  #writer: BlockWriter
-  #operators: readonly PlannedOperator[]
-  #arrivalMs: number
-
-  /** `arrivalMs`: the journal's time where the batch ends. `keptSinceMs`: from when on `samples` has a series' readings. */
-  constructor(
-    windows: OrderedWindows,
-    operators: readonly PlannedOperator[],
-    order: RowOrder,
-    writer: BlockWriter,
-    arrivalMs: number,
-    keptSinceMs: (series: number) => number,
-  ) {
-    this.#kept = keep(windows, keptSinceMs)
-    this.#order = order
-    this.#writer = writer
-    this.#operators = operators
-    this.#arrivalMs = arrivalMs
-  }
-
-  get rowCount(): number {
-    return this.#kept.count
-  }
-
-  *sort(): Slices<Range[]> {
-    const { series, count } = this.#kept
-    yield* this.#order.sort(series, count)
-    return cut(count, ROW_SIZE_BYTES)
-  }
-
-  *write(range: Range, version: number): Slices {
-    const { operator, fromMs, toMs, count } = this.#kept
-    const writer = this.#writer
-    const order = orderOf(this.#order, range)
-    const number = (name: string, of: (spec: WindowSpec) => number) => {
-      const values = this.#operators.map(({ spec }) => of(spec))
-      writer.uint64(
-        name,
-        Float64Array.from(operator, (index) => values[index]),
-        order,
-      )
-    }
-    const text = (name: string, of: (operator: PlannedOperator) => string) => {
-      const values = this.#operators.map((each) => Buffer.from(of(each)))
-      writer.lowCardinality(name, values, operator, order)
-    }
-    writer.begin(AMENDMENTS_COLUMNS.length, order.length)
-    yield* this.#order.writeColumns(writer, range)
-    text('kind', ({ spec }) => spec.kind)
-    text('window', ({ label }) => label)
-    text('aggregates', ({ spec }) => spec.aggregates.join())
-    number('width_ms', (spec) => ('widthMs' in spec ? spec.widthMs : 0))
-    number('hop_ms', (spec) => (spec.kind === 'hopping' ? spec.hopMs : 0))
-    number('gap_ms', (spec) => (spec.kind === 'session' ? spec.gapMs : 0))
-    number('size', (spec) => (spec.kind === 'count' ? spec.size : 0))
-    text('unit', ({ spec }) => (spec.kind === 'calendar' ? spec.unit : ''))
-    text('zone', ({ spec }) => (spec.kind === 'calendar' ? spec.timeZone : ''))
-    writer.dateTime64('from_ts', fromMs, order)
-    writer.dateTime64('to_ts', toMs, order)
-    writer.uint64('version', new Float64Array(count).fill(version + 1), order)
-    writer.dateTime64('arrival', new Float64Array(count).fill(this.#arrivalMs), order)
-    yield
-  }
-}
-
-function keep({ amendments }: OrderedWindows, keptSinceMs: (series: number) => number): KeptAmendments {
-  const rows = Array.from({ length: amendments.count }, (_, row) => row)
-  const kept = rows.filter((row) => amendments.toMs[row] >= keptSinceMs(amendments.series[row]))
-  const series = Int32Array.from(kept, (row) => amendments.series[row])
-  return {
-    count: kept.length,
-    series,
-    operator: Int32Array.from(kept, (row) => amendments.operator[row]),
-    fromMs: Float64Array.from(kept, (row, at) => Math.max(amendments.fromMs[row], keptSinceMs(series[at]))),
-    toMs: Float64Array.from(kept, (row) => amendments.toMs[row]),
-  }
 }

@@ -11,11 +11,14 @@ import {
 } from '../../operators/window-spec.ts'
 import {
   type AlignedOptions,
+  type Branch,
   type BranchOptions,
   calendar,
+  compress,
   count,
   derive,
   detect,
+  downsample,
   filter,
   hopping,
   type MillraceConfig,
@@ -24,6 +27,9 @@ import {
   type OperatorOptions,
   type Selection,
   type Step,
+  type StreamDownsampler,
+  type StreamOperator,
+  type StreamPipeline,
   session,
   sliding,
   tiers,
@@ -97,16 +103,27 @@ export function configOf({ streams, windows }: SimPipelines): MillraceConfig {
   })
 }
 
-/** Label and spec of the operators that see readings of a metric. */
-export function operatorsOf(
-  { streams, pipelines }: MillraceConfig,
-  stream: string,
-  metric: string,
-): { label: string; spec: WindowSpec }[] {
-  const { branches, operators } = pipelines[streams.findIndex(({ name }) => name === stream)]
-  return operators.filter((operator) =>
-    operator.branches.some((index) => takes(branches[index].selection, metric)),
+/** The operators that see readings of a metric. */
+export function operatorsOf(config: MillraceConfig, stream: string, metric: string): StreamOperator[] {
+  const { branches, operators } = pipelineOf(config, stream)
+  return operators.filter((operator) => areTaken(operator.branches, branches, metric))
+}
+
+export function downsamplersOf(config: MillraceConfig, stream: string, metric: string): StreamDownsampler[] {
+  const { branches, downsamplers } = pipelineOf(config, stream)
+  return downsamplers.filter(
+    (downsampler) =>
+      areTaken(downsampler.branches, branches, metric) &&
+      takes({ include: downsampler.metrics, exclude: [] }, metric),
   )
+}
+
+function pipelineOf({ streams, pipelines }: MillraceConfig, stream: string): StreamPipeline {
+  return pipelines[streams.findIndex(({ name }) => name === stream)]
+}
+
+function areTaken(fed: readonly number[], branches: readonly Branch[], metric: string): boolean {
+  return fed.some((index) => takes(branches[index].selection, metric))
 }
 
 function takes({ include, exclude }: Selection, metric: string): boolean {
@@ -163,8 +180,23 @@ function drawOperators(prng: Prng, isOrdered: boolean): Operator[] {
   ] as const
   const operators = kinds.filter(() => prng.unit() < 0.35).map((kind) => drawOperator(prng, kind, isOrdered))
   const detectors = isOrdered && prng.unit() < 0.8 ? DETECTORS.filter(() => prng.unit() < 0.5) : []
-  return operators.length > 0 ? [...operators, ...detectors] : [tiers('10s', '1m'), ...detectors]
+  const downsamplers = isOrdered && prng.unit() < 0.8 ? DOWNSAMPLERS.filter(() => prng.unit() < 0.3) : []
+  const others = [...downsamplers, ...detectors]
+  return operators.length > 0 ? [...operators, ...others] : [tiers('10s', '1m'), ...others]
 }
+
+/** Of each label one, likewise. */
+const DOWNSAMPLERS: Operator[] = [
+  downsample('mean', '700ms'),
+  downsample('min-max', '20s', { metrics: ['m*'] }),
+  downsample('m4', '5s'),
+  downsample('lttb', '1m', { points: 4 }),
+  downsample('minmax-lttb', '2m', { points: 3 }),
+  compress('deadband', { deviation: 300 }),
+  compress('swinging-door', { deviation: 20, metrics: ['m0', 'm1'] }),
+  compress('swinging-door', { pointsPerHour: 20 }),
+  compress('deadband', { pointsPerHour: 60, longest: '5m' }),
+]
 
 /** Of each name one, so that branches may share it. Values are the numbers of messages, more or less: they rise. */
 const DETECTORS: Operator[] = [

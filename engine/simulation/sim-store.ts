@@ -31,7 +31,7 @@ export interface Stored {
 }
 
 /** An insert that comes again is taken again. */
-const REMEMBERING_NO_TOKENS = new Set(['windows', 'amendments'])
+const REMEMBERING_NO_TOKENS = new Set(['windows', 'points', 'amendments'])
 const CHECK_CONSTRAINT_CODE = 469
 const TOO_MANY_PARTS_CODE = 252
 

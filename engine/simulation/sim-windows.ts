@@ -1,5 +1,5 @@
 /**
- * The tables `windows` and `amendments` of the simulated store, and in place of their materialized views the operators' oracle:
+ * The tables `windows`, `points` and `amendments` of the simulated store, and in place of their materialized views the operators' oracle:
  * an amendment computes the windows that it touches from the samples that are there when its insert is committed, also when
  * that is a second time. Invariant: for each key the row of the greatest version is known, of equal ones the last.
  */
@@ -17,7 +17,9 @@ import {
   type WindowSpec,
   windowLabel,
 } from '../../operators/window-spec.ts'
-import type { NativeBlock, NativeValue } from './native-reader.ts'
+import { type BlockRow, rowsOf, seriesOf } from './block-rows.ts'
+import type { NativeBlock } from './native-reader.ts'
+import { isAmendmentOfPoints, SimPoints } from './sim-points.ts'
 import { SimulationError } from './simulation-error.ts'
 
 export interface StoredWindow {
@@ -44,6 +46,7 @@ const CELLS = (Object.keys(WindowCell) as CellName[]).map(
 )
 
 export class SimWindows {
+  readonly points = new SimPoints()
   /** By series and label, and then by start. */
   #rows = new Map<string, Map<number, StoredWindow>>()
   amendmentCount = 0
@@ -54,7 +57,8 @@ export class SimWindows {
   take(table: string, block: NativeBlock, epoch: number): void {
     if (table === 'samples') for (const row of rowsOf(block)) this.#store(row, epoch)
     else if (table === 'windows') for (const row of rowsOf(block)) this.#put(windowOf(row))
-    else if (table === 'amendments') for (const row of rowsOf(block)) this.#amend(row)
+    else if (table === 'points') for (const row of rowsOf(block)) this.points.put(row)
+    else if (table === 'amendments') for (const row of rowsOf(block)) this.#take(row)
   }
 
   /** Each with the epoch in which it was processed as its `series`. */
@@ -96,8 +100,13 @@ export class SimWindows {
     if (known === undefined || known.version <= stored.version) rows.set(stored.row.startMs, stored)
   }
 
-  #amend(row: BlockRow): void {
+  #take(row: BlockRow): void {
     this.amendmentCount++
+    if (isAmendmentOfPoints(row)) this.points.amend(row, this.samplesOf(seriesOf(row)))
+    else this.#amend(row)
+  }
+
+  #amend(row: BlockRow): void {
     const series = seriesOf(row)
     const label = String(row('window'))
     const version = Number(row('version'))
@@ -116,23 +125,6 @@ export class SimWindows {
       if (!standing.has(each.startMs)) this.#put({ series, label, version, isDeleted: false, row: each })
     }
   }
-}
-
-type BlockRow = (column: string) => NativeValue
-
-/** Each as a function from a column's name to its value. */
-function* rowsOf({ rowCount, columns }: NativeBlock): Generator<BlockRow> {
-  for (let row = 0; row < rowCount; row++) {
-    yield (name) => {
-      const value = columns.get(name)?.[row]
-      if (value === undefined) throw new SimulationError(`a block has no column ${name}`)
-      return value
-    }
-  }
-}
-
-function seriesOf(row: BlockRow): string {
-  return `${row('stream')} ${row('device')} ${row('metric')}`
 }
 
 function windowOf(row: BlockRow): StoredWindow {

@@ -12,13 +12,15 @@ import { SimClient } from './sim-client.ts'
 import type { SimDevice } from './sim-device.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimEngine } from './sim-engine.ts'
-import { changePipelines, configOf, operatorsOf, type SimPipelines } from './sim-pipelines.ts'
+import { changePipelines, configOf, downsamplersOf, operatorsOf, type SimPipelines } from './sim-pipelines.ts'
 import { SimSession } from './sim-session.ts'
 import { SimStore } from './sim-store.ts'
 import { DiskError, SimulationError } from './simulation-error.ts'
 import { Trace } from './trace.ts'
 import { microtasks, Turns } from './turns.ts'
 import { judge } from './verdict.ts'
+import type { Downsamplers } from './verdict-points.ts'
+import type { Operators } from './verdict-windows.ts'
 import type { World } from './world.ts'
 
 const START_MS = 1_700_000_000_000
@@ -129,11 +131,17 @@ class Run {
   }
 
   #judge(): Record<string, number> {
-    return judge(this.books, this.#store, this.#world.alerts, {
-      epochCount: this.#configs.length,
+    const epochCount = this.#configs.length
+    const operators: Operators = {
+      epochCount,
       isStateKept: this.#isStateKept,
       of: (epoch, stream, metric) => operatorsOf(this.#configs[epoch], stream, metric),
-    })
+    }
+    const downsamplers: Downsamplers = {
+      epochCount,
+      of: (epoch, stream, metric) => downsamplersOf(this.#configs[epoch], stream, metric),
+    }
+    return judge(this.books, this.#store, this.#world.alerts, operators, downsamplers)
   }
 
   /** From a start to a death. */

@@ -8,6 +8,7 @@ import type { NativeColumns } from './native-reader.ts'
 import type { SimStore } from './sim-store.ts'
 import { SimulationError } from './simulation-error.ts'
 import { judgeEpisodes } from './verdict-episodes.ts'
+import { type Downsamplers, judgePoints } from './verdict-points.ts'
 import { judgeRollups, judgeVersions, type Operators, type Row } from './verdict-windows.ts'
 import { AHEAD_GUARD_MS } from './world.ts'
 
@@ -25,6 +26,7 @@ export function judge(
   store: SimStore,
   alerts: readonly Alert[],
   operators: Operators,
+  downsamplers: Downsamplers,
 ): Record<string, number> {
   const tables = readTables(store)
   const { letters, refused } = sortLetters(tables.dead_letters)
@@ -43,6 +45,7 @@ export function judge(
     duplicate: duplicates,
     episode: judgeEpisodes(tables.anomalies, alerts, operators.epochCount === 1),
     'window version': windowCount,
+    point: judgePoints(store.windows, downsamplers),
     amendment: store.windows.amendmentCount,
     filtered: tables.ledger.reduce((sum, { filtered }) => sum + Number(filtered), 0),
   }

@@ -14,7 +14,7 @@ import type { BatchPart, SealedBatch } from './sealed-batch.ts'
 const PAUSE_MS_MIN = 100
 const PAUSE_MS_MAX = 10_000
 /** The books and the dead letters have no rows to give up. */
-const SPLIT_TABLES = new Set(['samples', 'rollups', 'windows', 'amendments', 'anomalies'])
+const SPLIT_TABLES = new Set(['samples', 'rollups', 'windows', 'points', 'amendments', 'anomalies'])
 /** Too much memory, time, rows or bytes. */
 const BOUND_CODES = new Set([158, 159, 241, 307, 396])
 const BOUND_TRIES_MAX = 6

@@ -34,7 +34,7 @@ function halves(part: BatchPart, row: number): BatchPart[] {
 /** The row as a dead letter; a reading is also moved in the books, from stored to dead-lettered. */
 function deadLetter(part: BatchPart, split: Split, shard: number, position: number): BatchPart[] {
   const row = describeRow(part.block, 0)
-  const arrivalMs = Date.parse(String(row.arrival ?? row.start))
+  const arrivalMs = Date.parse(String(row.arrival ?? row.start ?? row.raised ?? row.ts))
   const letter = {
     table: 'dead_letters',
     columns: columnNames(DEAD_LETTERS_COLUMNS),

@@ -1,5 +1,6 @@
 /** Which operators' branches each reading is for. Owned by the shard's thread. */
 import type { ReadingColumns } from '../../codecs/columns.ts'
+import type { MetricFilter } from './metric-filter.ts'
 
 /** Of operators that take every reading, whatever its bits. */
 export const EVERY_BRANCH = -1
@@ -27,22 +28,27 @@ export class FedRows {
   textSize = new Int32Array(256)
   text: Uint8Array = new Uint8Array(0)
 
-  /** Takes those of the rows [start, end) that have a bit of `branches`, in place of what was there. */
+  /**
+   * Takes those of the rows [start, end) that have a bit of `branches` and a metric that the filter takes, in place of what was
+   * there.
+   */
   // hot: per batch of a stream with branches
   take(
     branches: number,
+    filter: MetricFilter | null,
     bits: Int32Array,
     series: Int32Array,
     readings: ReadingColumns,
     start: number,
     end: number,
   ): void {
-    const { tsMs, value, textStart, textSize } = readings
+    const { tsMs, metric, value, textStart, textSize } = readings
     if (end - start > this.series.length) this.#grow((end - start) * 2)
     this.text = readings.text
     let count = 0
     for (let row = start; row < end; row++) {
       if (branches !== EVERY_BRANCH && (bits[row] & branches) === 0) continue
+      if (filter !== null && !filter.takes(metric[row])) continue
       this.series[count] = series[row]
       this.tsMs[count] = tsMs[row]
       this.value[count] = value[row]

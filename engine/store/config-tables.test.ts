@@ -1,6 +1,6 @@
 /** Retention and units against a real ClickHouse. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type MillraceOptions, session, tiers, tumbling } from '../config.ts'
+import { compress, downsample, type MillraceOptions, session, tiers, tumbling } from '../config.ts'
 import { checkConfig } from '../config-check.ts'
 import { applyConfigToTables } from './config-tables.ts'
 import { openFixture, type StoreFixture } from './store-fixture.ts'
@@ -74,6 +74,21 @@ test('rows are kept as long as the config says, by stream and window, and for ev
   expect(await countBy(changes)).toEqual(before)
   await apply({})
   expect(await ttls()).toEqual({ rollups: 0, samples: 0 })
+}, 60_000)
+
+test('points are kept as long as the config says, by stream and method', async () => {
+  const { target } = fixture
+  await target.command(`INSERT INTO millrace.points (stream, device, metric, method, ts, late)
+    SELECT stream, 'd', 'm', method, now64(3) - toIntervalDay(age), age % 2
+    FROM (SELECT arrayJoin(['a', 'b']) AS stream, arrayJoin(['m4 1m', 'deadband 1']) AS method, arrayJoin([1, 40, 800]) AS age)`)
+  const operators = [
+    downsample('m4', '1m', { retention: '30d' }),
+    compress('deadband', { deviation: 1, retention: '2y' }),
+  ]
+  await apply({ streams: [{ ...topic('a'), operators }, topic('b')] })
+  await target.command('OPTIMIZE TABLE millrace.points FINAL')
+  const found = `SELECT concat(stream, ' ', method) AS name, toString(count()) AS n FROM millrace.points GROUP BY name`
+  expect(await countBy(found)).toEqual({ 'a m4 1m': 1, 'a deadband 1': 2, 'b m4 1m': 3, 'b deadband 1': 3 })
 }, 60_000)
 
 test('a TTL that somebody else has set stays', async () => {

@@ -8,16 +8,24 @@ import { tablesOf } from '../window-tables.ts'
 import { DATABASE } from './columns.ts'
 import type { StoreTarget } from './target.ts'
 
-/** Rows of a stream, and of windows of that label, are kept for so long. */
+/** The column that names an operator's rows, and the one that they grow old by. */
+const TABLES = {
+  samples: { operator: null, time: 'ts' },
+  rollups: { operator: 'window', time: 'start' },
+  windows: { operator: 'window', time: 'start' },
+  points: { operator: 'method', time: 'ts' },
+} as const
+type Table = keyof typeof TABLES
+
+/** Rows of a stream, and of the operator of that label, are kept for so long. */
 interface Retention {
-  table: 'samples' | 'rollups' | 'windows'
+  table: Table
   stream: string
-  /** Null in `samples`. */
-  window: string | null
+  /** Empty in `samples`. */
+  label: string
   retentionMs: number
 }
 
-const TABLES = ['samples', 'rollups', 'windows'] as const
 /** Begins the comment of a table whose TTL is ours; a TTL that somebody else has set stays. */
 const MARK = 'retention '
 
@@ -26,10 +34,13 @@ export async function applyConfigToTables(target: StoreTarget, config: MillraceC
   await target.command(unitsView(config))
   const retentions = retentionsOf(config)
   const comments = await tableComments(target)
-  for (const table of TABLES) {
+  for (const table of Object.keys(TABLES) as Table[]) {
     const comment = comments.get(table)
     if (comment === undefined) continue
-    const ttl = ttlOf(retentions.filter((retention) => retention.table === table))
+    const ttl = ttlOf(
+      table,
+      retentions.filter((retention) => retention.table === table),
+    )
     const wanted = ttl === null ? '' : `${MARK}${createHash('sha256').update(ttl).digest('hex').slice(0, 16)}`
     if (wanted === comment || (ttl === null && !comment.startsWith(MARK))) continue
     const change = ttl === null ? 'REMOVE TTL' : `MODIFY TTL ${ttl}`
@@ -40,29 +51,31 @@ export async function applyConfigToTables(target: StoreTarget, config: MillraceC
 
 function retentionsOf(config: MillraceConfig): Retention[] {
   return config.streams.flatMap(({ name: stream }, index): Retention[] => {
-    const { rawRetentionMs, operators } = config.pipelines[index]
-    const ofWindows = operators.flatMap(({ label, spec, retentionMs }): Retention[] =>
-      retentionMs === null
-        ? []
-        : tablesOf(spec).map((table) => ({ table, stream, window: label, retentionMs })),
-    )
-    if (rawRetentionMs === null) return ofWindows
-    return [{ table: 'samples', stream, window: null, retentionMs: rawRetentionMs }, ...ofWindows]
+    const { rawRetentionMs, operators, downsamplers } = config.pipelines[index]
+    const kept = (table: Table, label: string, retentionMs: number | null): Retention[] =>
+      retentionMs === null ? [] : [{ table, stream, label, retentionMs }]
+    return [
+      ...kept('samples', '', rawRetentionMs),
+      ...operators.flatMap(({ label, spec, retentionMs }) =>
+        tablesOf(spec).flatMap((table) => kept(table, label, retentionMs)),
+      ),
+      ...downsamplers.flatMap(({ label, retentionMs }) => kept('points', label, retentionMs)),
+    ]
   })
 }
 
 /** One condition for all rows that are kept equally long; null when there are none. */
-function ttlOf(retentions: readonly Retention[]): string | null {
+function ttlOf(table: Table, retentions: readonly Retention[]): string | null {
+  const { operator, time } = TABLES[table]
   const durations = [...new Set(retentions.map(({ retentionMs }) => retentionMs))].sort((a, b) => a - b)
   const clauses = durations.map((durationMs) => {
     const of = retentions.filter(({ retentionMs }) => retentionMs === durationMs)
-    const isRaw = of[0].window === null
-    const names = of.map(({ stream, window }) =>
-      window === null ? text(stream) : `(${text(stream)}, ${text(window)})`,
+    const names = of.map(({ stream, label }) =>
+      operator === null ? text(stream) : `(${text(stream)}, ${text(label)})`,
     )
-    const condition = `${isRaw ? 'stream' : '(stream, window)'} IN (${names.join(', ')})`
+    const condition = `${operator === null ? 'stream' : `(stream, ${operator})`} IN (${names.join(', ')})`
     const seconds = Math.ceil(durationMs / 1000)
-    return `toDateTime(${isRaw ? 'ts' : 'start'}) + toIntervalSecond(${seconds}) DELETE WHERE ${condition}`
+    return `toDateTime(${time}) + toIntervalSecond(${seconds}) DELETE WHERE ${condition}`
   })
   return clauses.length === 0 ? null : clauses.join(', ')
 }

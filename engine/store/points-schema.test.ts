@@ -8,7 +8,7 @@ import {
   pointLabel,
   type WindowPointSpec,
 } from '../../operators/downsample/point-spec.ts'
-import { pointsOfWindow } from '../../operators/downsample/points-oracle.ts'
+import { pointsOf } from '../../operators/downsample/points-oracle.ts'
 import { createSchema } from './schema.ts'
 import { quoteString } from './sql-tokens.ts'
 import { openFixture, type StoreFixture } from './store-fixture.ts'
@@ -66,18 +66,12 @@ async function insertAmendments(amendments: readonly Amendment[], version: numbe
   await fixture.target.command(`INSERT INTO millrace.amendments VALUES ${rows.join()}`)
 }
 
-async function pointsOf(device: string, spec: WindowPointSpec): Promise<Point[]> {
+async function storedPoints(device: string, spec: WindowPointSpec): Promise<Point[]> {
   const rows = await fixture.target.query<{ t: string; value: number }>(
     `SELECT toUnixTimestamp64Milli(ts) AS t, value FROM millrace.points_latest
       WHERE device = '${device}' AND method = ${quoteString(pointLabel(spec))} AND late = 0 ORDER BY ts, value`,
   )
   return rows.map(({ t, value }) => ({ ts: Number(t), value }))
-}
-
-function expectedPoints(readings: readonly Point[], spec: WindowPointSpec): Point[] {
-  const sorted = [...readings].sort((a, b) => a.ts - b.ts || a.value - b.value)
-  const windows = Map.groupBy(sorted, ({ ts }) => Math.floor(ts / spec.widthMs))
-  return [...windows.values()].flatMap((own) => pointsOfWindow(spec, own))
 }
 
 function expectSame(found: readonly Point[], expected: readonly Point[], about: string): void {
@@ -107,14 +101,14 @@ test('amendments choose the points of what is stored, and take back others', asy
     )
     for (const spec of SPECS) {
       const about = `seed ${seed}, ${pointLabel(spec)}`
-      expectSame(await pointsOf(device, spec), expectedPoints(onTime, spec), about)
+      expectSame(await storedPoints(device, spec), pointsOf(spec, onTime), about)
     }
     await insertSamples(device, late)
     const amendments = late.flatMap(({ ts }) => SPECS.map((spec) => ({ device, spec, fromMs: ts, toMs: ts })))
     await insertAmendments(amendments, 2)
     for (const spec of SPECS) {
       const about = `seed ${seed}, ${pointLabel(spec)}, amended`
-      expectSame(await pointsOf(device, spec), expectedPoints(readings, spec), about)
+      expectSame(await storedPoints(device, spec), pointsOf(spec, readings), about)
     }
   }
 })

@@ -12,7 +12,7 @@ import { isCompression, type PointSpec, type WindowPointSpec } from '../../opera
 import { readingsWithin } from './amendment-ranges.ts'
 import { columnDefinitions, DATABASE, POINTS_COLUMNS } from './columns.ts'
 import { quoteName, quoteString } from './sql-tokens.ts'
-import { timeOf } from './windows-sql.ts'
+import { TS_MS_MIN, timeOf } from './windows-sql.ts'
 
 const KEY = 'stream, device, metric, window'
 
@@ -108,7 +108,7 @@ function pointsOf(spec: WindowPointSpec, readings: string): string {
   const greatest = 'argMin((t, x), (-x, t))'
   switch (spec.method) {
     case 'mean':
-      return of('[(start, sumKahan(x) / count())]', numbers)
+      return of(`[(greatest(start, ${TS_MS_MIN}), sumKahan(x) / count())]`, numbers)
     case 'min-max':
       return of(`[${least}, ${greatest}]`, numbers)
     case 'm4':

@@ -1,15 +1,21 @@
 /** Downsamplers behind the reorder buffer: streams of every wrong kind, late readings, amendments, flushes and new lives. */
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { Prng } from '../../base/prng.ts'
 import { StateReader, StateWriter } from '../../codecs/state.ts'
 import type { OrderedReading } from '../ordered-oracle.ts'
 import type { OrderedSettings } from '../ordered-settings.ts'
 import { makeSettings, makeSteps, type OrderedStep, playStep, pushReadings } from '../ordered-streams.ts'
 import { OrderedWindows } from '../ordered-windows.ts'
-import type { Point } from './downsample-fixture.ts'
+import type { Point, SaidPoint } from './downsample-fixture.ts'
 import { PointKind } from './point-rows.ts'
-import { isCompression, LONGEST_MS, type PointSpec, type WindowPointSpec } from './point-spec.ts'
-import { pointsOfWindow } from './points-oracle.ts'
+import {
+  type CompressionSpec,
+  isCompression,
+  LONGEST_MS,
+  type PointSpec,
+  type WindowPointSpec,
+} from './point-spec.ts'
+import { pointsOf, untold } from './points-oracle.ts'
 
 const WINDOWS: WindowPointSpec[] = [
   { method: 'mean', widthMs: 10_000, points: 0 },
@@ -36,7 +42,7 @@ function isTaken({ ts, value }: OrderedReading): boolean {
 class PointTable {
   readonly samples = new Map<number, Point[]>()
   /** By series and downsampler, what stands. */
-  readonly points = new Map<string, Map<string, Point & { kind: PointKind }>>()
+  readonly points = new Map<string, Map<string, SaidPoint>>()
   readonly #settings: OrderedSettings
 
   constructor(settings: OrderedSettings) {
@@ -55,7 +61,7 @@ class PointTable {
     for (let row = 0; row < points.count; row++) {
       const kind = points.kind[row] as PointKind
       const of = this.#of(points.series[row], points.downsampler[row])
-      const point = { ts: points.tsMs[row], value: points.value[row], kind }
+      const point = { ts: points.tsMs[row], value: points.value[row], deviation: points.deviation[row], kind }
       const key = `${kind === PointKind.late ? 'late ' : ''}${point.ts} ${point.value}`
       if (kind === PointKind.deleted) of.delete(key)
       else of.set(key, point)
@@ -80,49 +86,19 @@ class PointTable {
     }
   }
 
-  /** Each reading is on the line's steps or within the deviation of it, or a late point itself. */
-  expectDeadband(downsampler: number, deviation: number, about: string): void {
+  /** Each reading is a point, late or not, or within the deviation of the line. */
+  expectLine(downsampler: number, about: string): void {
+    const spec = (this.#settings.downsamplers ?? [])[downsampler] as CompressionSpec
     for (const [series, samples] of this.samples) {
-      const points = [...this.#of(series, downsampler).values()]
-      const late = new Set(
-        points.filter(({ kind }) => kind === PointKind.late).map(({ ts, value }) => `${ts} ${value}`),
-      )
-      const line = inOrder(points.filter(({ kind }) => kind === PointKind.kept))
-      for (const { ts, value } of samples) {
-        if (late.has(`${ts} ${value}`)) continue
-        const before = line
-          .filter((point) => point.ts < ts || (point.ts === ts && point.value <= value))
-          .at(-1)
-        const isNear = before !== undefined && Math.abs(value - before.value) <= deviation
-        if (!isNear) expect.fail(`${about}, series ${series}: no step near ${value} at ${ts}`)
-      }
+      const points = [...this.#of(series, downsampler).values()].map((point) => ({
+        ...point,
+        isLate: point.kind === PointKind.late,
+      }))
+      expect(untold(spec, samples, points), `${about}, ${spec.method}, series ${series}`).toBeNull()
     }
   }
 
-  /** Each reading is within the deviation of the straight line over its time, or a late point itself. */
-  expectLines(downsampler: number, deviation: number, about: string): void {
-    for (const [series, samples] of this.samples) {
-      const points = [...this.#of(series, downsampler).values()]
-      const late = new Set(
-        points.filter(({ kind }) => kind === PointKind.late).map(({ ts, value }) => `${ts} ${value}`),
-      )
-      const line = inOrder(points.filter(({ kind }) => kind === PointKind.kept))
-      for (const { ts, value } of samples) {
-        if (late.has(`${ts} ${value}`)) continue
-        const isNear = line.some((b, i) => {
-          const a = line[Math.max(i - 1, 0)]
-          if (ts < a.ts || ts > b.ts) return false
-          if (a.ts === b.ts) return value >= a.value - deviation && value <= b.value + deviation
-          const share = (ts - a.ts) / (b.ts - a.ts)
-          const size = Math.abs(a.value) + Math.abs(b.value)
-          return Math.abs(a.value + (b.value - a.value) * share - value) <= deviation + size * 1e-14
-        })
-        if (!isNear) expect.fail(`${about}, series ${series}: no line near ${value} at ${ts}`)
-      }
-    }
-  }
-
-  #of(series: number, downsampler: number): Map<string, Point & { kind: PointKind }> {
+  #of(series: number, downsampler: number): Map<string, SaidPoint> {
     const key = `${series} ${downsampler}`
     const of = this.points.get(key) ?? new Map()
     this.points.set(key, of)
@@ -137,17 +113,12 @@ class PointTable {
     const of = this.#of(series, downsampler)
     for (const [key, point] of of) if (isTouched(point)) of.delete(key)
     for (const point of pointsOf(spec, (this.samples.get(series) ?? []).filter(isTouched)))
-      of.set(`${point.ts} ${point.value}`, { ...point, kind: PointKind.kept })
+      of.set(`${point.ts} ${point.value}`, { ...point, deviation: Number.NaN, kind: PointKind.kept })
   }
 }
 
 function inOrder<T extends Point>(points: readonly T[]): T[] {
   return [...points].sort((a, b) => a.ts - b.ts || a.value - b.value)
-}
-
-function pointsOf(spec: WindowPointSpec, samples: readonly Point[]): Point[] {
-  const windows = Map.groupBy(inOrder(samples), ({ ts }) => Math.floor(ts / spec.widthMs))
-  return [...windows.values()].flatMap((own) => pointsOfWindow(spec, own))
 }
 
 function playAll(settings: OrderedSettings, steps: OrderedStep[], prng: Prng, about: string): PointTable {
@@ -178,17 +149,14 @@ test('points of windows end as those of all readings, whatever comes late', () =
   }
 })
 
-describe('compression holds its bound, whatever comes late', () => {
-  test.each([0, 1])('downsampler %i', (downsampler) => {
-    for (let seed = 1; seed <= 60; seed++) {
-      const prng = new Prng(seed)
-      const settings = settingsOf(prng, COMPRESSION)
-      const steps = makeSteps(prng, 150, settings.aheadGuardMs)
-      const table = playAll(settings, steps, prng, `seed ${seed}`)
-      if (downsampler === 0) table.expectDeadband(0, 1, `seed ${seed}`)
-      else table.expectLines(1, 1, `seed ${seed}`)
-    }
-  })
+test('compression holds its bound, whatever comes late', () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const prng = new Prng(seed)
+    const settings = settingsOf(prng, COMPRESSION)
+    const steps = makeSteps(prng, 150, settings.aheadGuardMs)
+    const table = playAll(settings, steps, prng, `seed ${seed}`)
+    for (const downsampler of COMPRESSION.keys()) table.expectLine(downsampler, `seed ${seed}`)
+  }
 })
 
 test('lines go on after a flush and a snapshot: nothing that comes in time is late', () => {
