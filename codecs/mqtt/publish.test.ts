@@ -8,6 +8,7 @@ import { PublishFields, publishHeader, publishSize, readPublish, writePublish } 
 import {
   SUBSCRIPTION_IDENTIFIER_SIZE_BYTES_MAX,
   writeForwardedProperties,
+  writeMessageExpiry,
   writeSubscriptionIdentifier,
 } from './publish-properties.ts'
 import { SamplePackets } from './sample-packets.ts'
@@ -156,7 +157,9 @@ test('forwarding keeps the properties but the alias, sets the expiry that is lef
     }
     const encoded = encodeProperties(given, PropertyPlace.PUBLISH)
     const out = new Uint8Array(encoded.length + 2 * SUBSCRIPTION_IDENTIFIER_SIZE_BYTES_MAX)
-    let at = writeForwardedProperties(out, 0, encoded, 0, encoded.length, 77)
+    const isExpiring = seed % 2 === 0
+    let at = isExpiring ? writeMessageExpiry(out, 0, 77) : 0
+    at = writeForwardedProperties(out, at, encoded, 0, encoded.length)
     expect(at).toBe(encoded.length - 3)
     at = writeSubscriptionIdentifier(out, at, 268_435_455 - seed)
     at = writeSubscriptionIdentifier(out, at, seed)
@@ -166,7 +169,7 @@ test('forwarding keeps the properties but the alias, sets the expiry that is lef
     const { responseTopic, correlationData } = given
     expect(comparable(theirs), `seed ${seed}`).toEqual(
       comparable({
-        messageExpiryIntervalS: seed % 2 === 0 ? 77 : undefined,
+        messageExpiryIntervalS: isExpiring ? 77 : undefined,
         responseTopic,
         correlationData,
         userProperties: k1 === '' ? [['k', k2], a] : [['k', k1], ['k', k2], a],

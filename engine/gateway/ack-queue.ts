@@ -8,6 +8,7 @@ import { assert } from '../../base/assert.ts'
 import { ACK_SIZE_BYTES_MAX, writeAck, writePuback } from '../../codecs/mqtt/ack.ts'
 import { PacketType } from '../../codecs/mqtt/packet.ts'
 import { isReached } from '../ring/ring.ts'
+import { unrolled } from './unrolled.ts'
 
 /** In place of a lane: nothing was written to a ring, the turn alone is waited for. */
 export const NO_LANE = 254
@@ -133,13 +134,4 @@ function writeAnswer(out: Uint8Array, offset: number, answer: number): number {
   if (answer === NO_ANSWER) return offset
   // Under 3.1.1 there is no reason code in it.
   return writeAck(out, offset, ((answer >>> 20) & 0xf) as AnswerType, answer & 0xffff, answer >>> 24, 5)
-}
-
-type Column = Int32Array | Uint32Array | Uint8Array
-
-/** A full ring's slots in order, from `head` on. */
-function unrolled<T extends Column>(from: T, to: T, head: number): T {
-  to.set(from.subarray(head))
-  to.set(from.subarray(0, head), from.length - head)
-  return to
 }

@@ -143,7 +143,7 @@ describe('subscribing', () => {
       { cmd: 'puback', messageId: first[1].messageId },
     )
     expect(messages(client).map(({ payload }) => payload)).toEqual(['3', '4'])
-    expect(harness.gateway.status().deliveryDropped).toBe(1)
+    expect(harness.gateway.status().deliveryDropped).toEqual({ full: 0, tooLarge: 1, expired: 0 })
   })
 
   test('ends with the connection', () => {
@@ -152,7 +152,7 @@ describe('subscribing', () => {
     client.send(subscribePacket('#'))
     client.connection.closed()
     harness.connect({ clientId: 'b' }).publish(TOPIC, 'x')
-    expect(harness.gateway.status()).toMatchObject({ delivered: 0, deliveryDropped: 0 })
+    expect(harness.gateway.status()).toMatchObject({ delivered: 0, deliveryDropped: { full: 0 } })
     expect(harness.gateway.context.exchange.hasSubscriptions).toBe(false)
   })
 })
@@ -180,7 +180,7 @@ test('a subscriber to # that does not read holds up to its bounds, and ingest go
   expect(got).toEqual(got.toSorted((a, b) => a - b))
   const { delivered, deliveryDropped } = harness.gateway.status()
   expect(delivered).toBe(got.length)
-  expect(delivered + deliveryDropped).toBe(2000)
+  expect(delivered + deliveryDropped.full).toBe(2000)
   publisher.publish(TOPIC, 'after', 1)
   expect(messages(slow).map(({ payload }) => payload)).toEqual(['after'])
 })
@@ -238,7 +238,7 @@ describe('two gateways', () => {
     pump()
     const got = messages(subscriber).map(({ payload }) => Number(payload))
     expect(got).toEqual(got.map((_, i) => i))
-    expect(got.length + both[1].gateway.status().deliveryDropped).toBe(100)
+    expect(got.length + both[1].gateway.status().deliveryDropped.full).toBe(100)
     expect(got.length).toBeGreaterThan(50)
     publisher.publish('x', 'after')
     pump()

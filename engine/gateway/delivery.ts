@@ -13,8 +13,19 @@ export class Message {
   payloadEnd = 0
   qos = 0
   isRetain = false
-  messageExpiryIntervalS = 0
+  /** -1 when there is none. */
+  messageExpiryIntervalS = -1
 }
+
+/** What became of a message on its way to one subscriber. */
+export const DeliveryOutcome = {
+  QUEUED: 0,
+  /** The subscriber's queue, or the ring to its gateway, is full. */
+  FULL: 1,
+  /** The subscriber does not take packets of that size ([MQTT-3.1.2-25]). */
+  TOO_LARGE: 2,
+} as const
+export type DeliveryOutcome = (typeof DeliveryOutcome)[keyof typeof DeliveryOutcome]
 
 /** One that messages go to: a connection, or another gateway on behalf of its own. */
 export interface Subscriber {
@@ -22,8 +33,8 @@ export interface Subscriber {
   readonly isPeer: boolean
   /** The exchange's own: it is to be flushed at the end of the present read. */
   isTouched: boolean
-  /** Queues the message, or drops it; false when it was dropped. */
-  deliver(message: Message, delivery: Delivery): boolean
+  /** Queues the message, or drops it and says why. */
+  deliver(message: Message, delivery: Delivery): DeliveryOutcome
   /** Sends what was queued. */
   flush(): void
 }

@@ -4,7 +4,14 @@
  * when every other gateway knows the filter, so that whoever has read it misses nothing that is published
  * afterwards, anywhere.
  */
-import { type Delivery, Message, planDeliveries, type Subscriber, type Subscription } from './delivery.ts'
+import {
+  type Delivery,
+  DeliveryOutcome,
+  Message,
+  planDeliveries,
+  type Subscriber,
+  type Subscription,
+} from './delivery.ts'
 import { Fifo } from './fifo.ts'
 import type { GatewayCounters } from './gateway-counters.ts'
 import { PeerLink, type PeerMessage, type PeerOptions } from './peer-link.ts'
@@ -150,8 +157,9 @@ export class Exchange {
     const { message } = this
     for (const delivery of deliveries) {
       const { subscriber } = delivery
-      if (subscriber.deliver(message, delivery)) this.touch(subscriber)
-      else this.#counters.deliveryDropped++
+      const outcome = subscriber.deliver(message, delivery)
+      if (outcome === DeliveryOutcome.QUEUED) this.touch(subscriber)
+      else this.#counters.undelivered(outcome)
     }
   }
 
@@ -167,7 +175,7 @@ export class Exchange {
       const subscription: Subscription = {
         subscriber: peer,
         filter,
-        qos: 1,
+        qos: 2,
         noLocal: false,
         isRetainKept: true,
         identifier: 0,

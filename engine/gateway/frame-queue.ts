@@ -5,6 +5,7 @@
  */
 import { isReached } from '../ring/ring.ts'
 import type { LatencySink } from './ack-queue.ts'
+import { unrolled } from './unrolled.ts'
 
 const CAPACITY_MIN = 16
 
@@ -40,19 +41,10 @@ export class FrameQueue {
   }
 
   #grow(): void {
-    const from = this.#ends.length
-    const ends = new Int32Array(from * 2)
-    const seqs = new Float64Array(from * 2)
-    const arrivalsUs = new Uint32Array(from * 2)
-    for (let i = 0; i < from; i++) {
-      const slot = (this.#head + i) & (from - 1)
-      ends[i] = this.#ends[slot]
-      seqs[i] = this.#seqs[slot]
-      arrivalsUs[i] = this.#arrivalsUs[slot]
-    }
-    this.#ends = ends
-    this.#seqs = seqs
-    this.#arrivalsUs = arrivalsUs
+    const capacity = this.#ends.length * 2
+    this.#ends = unrolled(this.#ends, new Int32Array(capacity), this.#head)
+    this.#seqs = unrolled(this.#seqs, new Float64Array(capacity), this.#head)
+    this.#arrivalsUs = unrolled(this.#arrivalsUs, new Uint32Array(capacity), this.#head)
     this.#head = 0
   }
 }

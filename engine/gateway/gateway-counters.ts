@@ -5,6 +5,7 @@
 import { build, encodeIntoCompressedBase64, type Histogram } from 'hdr-histogram-js'
 import type { LatencySink } from './ack-queue.ts'
 import type { CloseReason } from './close-reason.ts'
+import { DeliveryOutcome } from './delivery.ts'
 
 const LATENCY_US_MAX = 60_000_000
 
@@ -32,7 +33,8 @@ export interface GatewayStatus {
   /** Messages of topics that no stream takes. */
   unmatched: number
   delivered: number
-  deliveryDropped: number
+  /** Messages that a subscriber did not get, by why. */
+  deliveryDropped: { full: number; tooLarge: number; expired: number }
   disconnectsByReason: Record<string, number>
   /** Now: connections that are not read because a ring is full or too much is unacknowledged. */
   pausedConnections: number
@@ -56,7 +58,7 @@ export class GatewayCounters implements LatencySink {
   acknowledged = 0
   unmatched = 0
   delivered = 0
-  deliveryDropped = 0
+  deliveryDropped = { full: 0, tooLarge: 0, expired: 0 }
   pausedConnections = 0
   /** The time of the present step, microseconds, modulo 2^32. */
   nowUs = 0
@@ -67,6 +69,11 @@ export class GatewayCounters implements LatencySink {
 
   disconnected(reason: CloseReason): void {
     this.#disconnects.set(reason.name, (this.#disconnects.get(reason.name) ?? 0) + 1)
+  }
+
+  undelivered(outcome: DeliveryOutcome): void {
+    if (outcome === DeliveryOutcome.TOO_LARGE) this.deliveryDropped.tooLarge++
+    else this.deliveryDropped.full++
   }
 
   // hot: per batch
@@ -97,7 +104,7 @@ export class GatewayCounters implements LatencySink {
       acknowledged: this.acknowledged,
       unmatched: this.unmatched,
       delivered: this.delivered,
-      deliveryDropped: this.deliveryDropped,
+      deliveryDropped: { ...this.deliveryDropped },
       disconnectsByReason: Object.fromEntries(this.#disconnects),
       pausedConnections: this.pausedConnections,
       pubackLatencyUs: this.#lastSecond,

@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { Prng } from '../../base/prng.ts'
 import { PacketType } from '../../codecs/mqtt/packet.ts'
 import { AckQueue, answerOf, NO_ANSWER, NO_LANE } from './ack-queue.ts'
-import { Message } from './delivery.ts'
+import { DeliveryOutcome, Message } from './delivery.ts'
 import { Fifo } from './fifo.ts'
-import { Outbox } from './outbox.ts'
+import { Awaited, Outbox } from './outbox.ts'
 import { ReceivedIds } from './received-ids.ts'
 import { TopicRoute, TopicRouter } from './topic-router.ts'
 import { isOriginAllowed } from './web-origin.ts'
@@ -131,7 +131,7 @@ describe('Outbox', () => {
         const qos = random.between(0, 1)
         const payload = `${step}:`.padEnd(random.between(0, 40) ** 2, 'x')
         const size = 5 + payload.length + qos * 2 + (5 + payload.length > 127 ? 1 : 0)
-        const isTaken = outbox.push(messageOf(payload, qos), delivery)
+        const isTaken = outbox.push(messageOf(payload, qos), delivery, 0) === DeliveryOutcome.QUEUED
         const hasRoom = model.length < bounds.countMax && outbox.sizeBytes <= bounds.sizeBytesMax
         if (isTaken) model.push({ payload, qos })
         else
@@ -140,7 +140,7 @@ describe('Outbox', () => {
           )
         expect(hasRoom || !isTaken).toBe(true)
       } else if (action === 2) {
-        let run = outbox.takeRun() ?? new Uint8Array(0)
+        let run = outbox.takeRun(0) ?? new Uint8Array(0)
         while (run.length > 0) {
           const { payload, qos } = model.shift()!
           const bodyAt = run[1] < 128 ? 2 : 3
@@ -157,7 +157,7 @@ describe('Outbox', () => {
           expect(outbox.count).toBe(model.length)
       } else if (unacknowledged.length > 0) {
         const [packetId] = unacknowledged.splice(random.between(0, unacknowledged.length - 1), 1)
-        outbox.acknowledge(packetId)
+        outbox.answered(packetId, Awaited.NOTHING)
       }
       expect(outbox.count).toBe(model.length)
     }

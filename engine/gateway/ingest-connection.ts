@@ -206,7 +206,7 @@ export class IngestConnection implements Client {
     message.payloadEnd = dataEnd
     message.qos = 1
     message.isRetain = false
-    message.messageExpiryIntervalS = 0
+    message.messageExpiryIntervalS = -1
     exchange.publish(this.#route, null)
   }
 

@@ -216,10 +216,11 @@ export class MqttConnection implements Client, ConnectOwner {
     const { version } = connect
     const { ackFields, exchange } = this.#context
     switch (type) {
-      case PacketType.PUBACK: {
-        const fault = readAck(bytes, bodyStart, bodyEnd, version, ackFields)
-        if (fault === 0) this.#subscriber?.acknowledge(ackFields.packetId)
-        return fault
+      case PacketType.PUBACK:
+      case PacketType.PUBREC:
+      case PacketType.PUBCOMP: {
+        const fault = readAck(bytes, bodyStart, bodyEnd, version, ackFields, type)
+        return fault === 0 ? this.#subscriberOf(connect).acknowledge(type, ackFields) : fault
       }
       case PacketType.PUBREL: {
         const fault = readAck(bytes, bodyStart, bodyEnd, version, ackFields, PacketType.PUBREL)
@@ -304,13 +305,8 @@ export class MqttConnection implements Client, ConnectOwner {
   }
 
   #subscriberOf(connect: AcceptedConnect): ClientSubscriber {
-    const { exchange, counters, limits } = this.#context
-    this.#subscriber ??= new ClientSubscriber(exchange, this.#transport, counters, connect.version, {
-      countMax: limits.subscriberQueueCountMax,
-      sizeBytesMax: limits.subscriberQueueSizeBytesMax,
-      windowMax: Math.min(connect.receiveMaximum, limits.receiveMaximum),
-      packetSizeBytesMax: connect.packetSizeBytesMax,
-    })
+    const answer = (bytes: Uint8Array): void => this.#answer(bytes)
+    this.#subscriber ??= new ClientSubscriber(this.#context, this.#transport, connect, answer)
     return this.#subscriber
   }
 

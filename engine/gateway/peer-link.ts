@@ -6,7 +6,7 @@
 import { alignRecord } from '../../codecs/journal/record.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import { RingConsumer, RingProducer } from '../ring/ring.ts'
-import type { Message, Subscriber, Subscription } from './delivery.ts'
+import { DeliveryOutcome, type Message, type Subscriber, type Subscription } from './delivery.ts'
 import { peerRecordSize, readPeerRecord, writePeerRecord } from './peer-record.ts'
 
 /** What gateways tell each other. Messages arrive in the order in which they were sent. */
@@ -52,15 +52,15 @@ export class PeerLink implements Subscriber {
   }
 
   // hot: per message that the peer's clients subscribe to
-  deliver(message: Message): boolean {
+  deliver(message: Message): DeliveryOutcome {
     const producer = this.#producer
     const size = peerRecordSize(message)
-    if (size > producer.recordSizeMax) return false
+    if (size > producer.recordSizeMax) return DeliveryOutcome.FULL
     const at = producer.claim(size)
-    if (at < 0) return false
+    if (at < 0) return DeliveryOutcome.FULL
     writePeerRecord(producer.views, at, message)
     producer.commit(size)
-    return true
+    return DeliveryOutcome.QUEUED
   }
 
   // hot: per batch

@@ -5,16 +5,17 @@
  *   offset  type  field
  *        0  u32   size of the record, as the ring wants it
  *        4  u8    kind, as the ring wants it
- *        5  u8    QoS and retain, as in a PUBLISH's first byte
+ *        5  u8    QoS and retain, as in a PUBLISH's first byte; 8 when the message expires
  *        6  u16   size of the topic
  *        8  u32   size of the properties
- *       12  u32   message expiry interval, seconds (where the properties have one)
+ *       12  u32   message expiry interval, seconds
  *       16        topic, properties, payload
  */
 import { RecordKind, type RecordViews } from '../../codecs/journal/record.ts'
 import type { Message } from './delivery.ts'
 
 const HEADER_SIZE_BYTES = 16
+const EXPIRES = 8
 
 export function peerRecordSize(message: Message): number {
   const topicSize = message.topicEnd - message.topicStart
@@ -27,7 +28,8 @@ export function writePeerRecord(views: RecordViews, offset: number, message: Mes
   const topicSize = message.topicEnd - message.topicStart
   u32[offset >>> 2] = peerRecordSize(message)
   bytes[offset + 4] = RecordKind.MQTT_PUBLISH
-  bytes[offset + 5] = (message.qos << 1) | (message.isRetain ? 1 : 0)
+  const isExpiring = message.messageExpiryIntervalS >= 0
+  bytes[offset + 5] = (message.qos << 1) | (message.isRetain ? 1 : 0) | (isExpiring ? EXPIRES : 0)
   u16[(offset >>> 1) + 3] = topicSize
   u32[(offset >>> 2) + 2] = message.payloadStart - message.propertiesStart
   u32[(offset >>> 2) + 3] = message.messageExpiryIntervalS
@@ -50,6 +52,6 @@ export function readPeerRecord(views: RecordViews, offset: number, out: Message)
   out.propertiesStart = out.topicEnd
   out.payloadStart = out.propertiesStart + u32[(offset >>> 2) + 2]
   out.payloadEnd = offset + u32[offset >>> 2]
-  out.messageExpiryIntervalS = u32[(offset >>> 2) + 3]
+  out.messageExpiryIntervalS = (bytes[offset + 5] & EXPIRES) === 0 ? -1 : u32[(offset >>> 2) + 3]
   return true
 }

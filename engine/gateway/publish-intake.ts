@@ -116,7 +116,7 @@ export class PublishIntake {
     message.payloadEnd = fields.payloadEnd
     message.qos = fields.qos
     message.isRetain = fields.isRetain
-    message.messageExpiryIntervalS = Math.max(fields.messageExpiryIntervalS, 0)
+    message.messageExpiryIntervalS = fields.messageExpiryIntervalS
     exchange.publish(route, subscriber)
   }
 }

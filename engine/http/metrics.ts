@@ -115,14 +115,20 @@ function gatewayMetrics(page: Page, { gateways }: EngineStatus): void {
     'gateway',
     (g) => g.delivered,
   )
-  page.each(
+  page.family(
     'millrace_delivery_dropped_messages_total',
     'counter',
-    'Messages that a slow subscriber did not get.',
-    gateways,
-    'gateway',
-    (g) => g.deliveryDropped,
+    'Messages that a subscriber did not get.',
   )
+  gateways.forEach(({ deliveryDropped: { full, tooLarge, expired } }, index) => {
+    for (const [reason, count] of [
+      ['full', full],
+      ['too-large', tooLarge],
+      ['expired', expired],
+    ] as const) {
+      page.sample('millrace_delivery_dropped_messages_total', { gateway: index, reason }, count)
+    }
+  })
   page.family('millrace_received_messages_total', 'counter', 'Messages received from devices.')
   gateways.forEach((gateway, index) => {
     gateway.messagesReceived.forEach((count, qos) => {

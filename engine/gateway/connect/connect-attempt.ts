@@ -25,6 +25,8 @@ export interface AcceptedConnect {
   /** What the client takes unacknowledged, and in one packet (0 for any size). */
   readonly receiveMaximum: number
   readonly packetSizeBytesMax: number
+  /** Aliases that the client takes. */
+  readonly topicAliasMaximum: number
 }
 
 export interface ConnectOwner {
@@ -68,6 +70,7 @@ export class ConnectAttempt {
       keepAliveS,
       receiveMaximum: properties.receiveMaximum,
       packetSizeBytesMax: properties.maximumPacketSizeBytes,
+      topicAliasMaximum: properties.topicAliasMaximum,
     }
     this.#context = context
     this.#stages = stages
