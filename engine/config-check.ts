@@ -26,6 +26,7 @@ export const RANGES: Readonly<Record<string, readonly [min: number, max: number]
   'limits.subscriberQueueCountMax': [1, 1_000_000],
   'limits.subscriberQueueSizeBytesMax': [1024, 1 << 30],
   'limits.connectTimeoutMs': [100, 600_000],
+  'limits.keepAliveMaxS': [0, 65_535],
   'limits.connectionsMax': [1, 1_000_000],
   'limits.ringSizeBytes': [1 << 16, 1 << 30],
   'limits.metricsPerDeviceMax': [1, 65_536],

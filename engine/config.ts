@@ -312,7 +312,7 @@ export interface BatchConfig {
 export interface LimitsConfig {
   /** A whole MQTT packet or WebSocket message, bytes. */
   packetSizeBytesMax: number
-  /** Unacknowledged QoS 1 messages per connection. */
+  /** Unacknowledged messages of QoS 1 and 2 per connection. */
   receiveMaximum: number
   /** Messages queued for a subscriber that reads slowly; more are dropped and counted. */
   subscriberQueueCountMax: number
@@ -320,6 +320,8 @@ export interface LimitsConfig {
   subscriberQueueSizeBytesMax: number
   /** From accept to a complete CONNECT, ms. */
   connectTimeoutMs: number
+  /** The longest keep-alive that a client of MQTT 5 may have, s; 0: whatever it asks for, also none. */
+  keepAliveMaxS: number
   /** Connections per gateway thread. */
   connectionsMax: number
   /** Records between a gateway and a shard, bytes; a power of two. */
@@ -417,6 +419,7 @@ export const DEFAULT_CONFIG: Omit<MillraceConfig, 'pipelines'> = {
     subscriberQueueCountMax: 1000,
     subscriberQueueSizeBytesMax: 4 << 20,
     connectTimeoutMs: 10_000,
+    keepAliveMaxS: 0,
     connectionsMax: 20_000,
     ringSizeBytes: 16 << 20,
     metricsPerDeviceMax: 1000,

@@ -9,6 +9,8 @@ export interface CloseReason {
   /** What a client of MQTT 5 is told in DISCONNECT; 0 for nothing. */
   reasonCode: number
   webSocketCode: number
+  /** The same in words, for those that ask for them. */
+  text?: string
 }
 
 const WebSocketCode = { NORMAL: 1000, GOING_AWAY: 1001, UNSUPPORTED: 1003, POLICY: 1008, LATER: 1013 }
@@ -16,6 +18,21 @@ const WebSocketCode = { NORMAL: 1000, GOING_AWAY: 1001, UNSUPPORTED: 1003, POLIC
 const namesByCode = new Map<number, string>(
   Object.entries(ReasonCode).map(([name, code]) => [code, name.toLowerCase().replaceAll('_', '-')]),
 )
+
+/** Of codes that are told without a packet's own fault. */
+const textsByCode = new Map<number, string>([
+  [ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, 'the client identifier is too long'],
+  [ReasonCode.SERVER_BUSY, 'the disk does not keep up; try again later'],
+  [ReasonCode.SERVER_SHUTTING_DOWN, 'the server is shutting down'],
+  [ReasonCode.BAD_AUTHENTICATION_METHOD, 'there is no enhanced authentication'],
+  [ReasonCode.KEEP_ALIVE_TIMEOUT, 'nothing came for one and a half times the keep alive'],
+  [ReasonCode.SESSION_TAKEN_OVER, 'another connection has the same client identifier'],
+  [ReasonCode.TOPIC_NAME_INVALID, 'the topic is no UTF-8, has wildcards, is too long, or begins with $'],
+  [ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, 'more messages are unacknowledged than the receive maximum'],
+  [ReasonCode.TOPIC_ALIAS_INVALID, 'the topic alias is above the maximum'],
+  [ReasonCode.PACKET_TOO_LARGE, 'the packet is larger than the maximum packet size'],
+  [ReasonCode.QUOTA_EXCEEDED, 'too much was sent while nothing could be taken'],
+])
 
 export const CloseReasons = {
   /** The client sent DISCONNECT, or a WebSocket close. */
@@ -30,7 +47,11 @@ export const CloseReasons = {
   /** Answers pile up unread. */
   slowReader: { name: 'slow-reader', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   /** A WebSocket kept sending while the rings were full. */
-  overrun: { name: 'overrun', reasonCode: ReasonCode.QUOTA_EXCEEDED, webSocketCode: WebSocketCode.LATER },
+  overrun: {
+    ...closeReasonOf(ReasonCode.QUOTA_EXCEEDED),
+    name: 'overrun',
+    webSocketCode: WebSocketCode.LATER,
+  },
   /** Plain WebSocket: a frame that is no envelope; a `seq` that does not increase. */
   badFrame: { name: 'bad-frame', reasonCode: 0, webSocketCode: WebSocketCode.UNSUPPORTED },
   badSequence: { name: 'bad-sequence', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
@@ -45,14 +66,14 @@ export const CloseReasons = {
   certificateMissing: { name: 'certificate-missing', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   certificateRefused: { name: 'certificate-refused', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   draining: {
+    ...closeReasonOf(ReasonCode.SERVER_SHUTTING_DOWN),
     name: 'draining',
-    reasonCode: ReasonCode.SERVER_SHUTTING_DOWN,
     webSocketCode: WebSocketCode.GOING_AWAY,
   },
 } as const satisfies Record<string, CloseReason>
 
 /** The reason that goes with a code of MQTT 5: 0x81 is `malformed-packet`. */
-export function closeReasonOf(reasonCode: number): CloseReason {
+export function closeReasonOf(reasonCode: number, text = textsByCode.get(reasonCode)): CloseReason {
   const name = namesByCode.get(reasonCode) ?? 'unspecified-error'
-  return { name, reasonCode, webSocketCode: WebSocketCode.POLICY }
+  return { name, reasonCode, webSocketCode: WebSocketCode.POLICY, text }
 }

@@ -116,7 +116,7 @@ export class MqttConnection implements Client, ConnectOwner {
   end(reason: CloseReason): void {
     if (this.isClosed) return
     if (this.#connect?.version === 5 && reason.reasonCode >= 0x80) {
-      this.#transport.write(encodeDisconnect(reason.reasonCode))
+      this.#transport.write(disconnectOf(reason, this.#connect))
     }
     this.#finish(reason)
     this.#transport.close(reason.webSocketCode)
@@ -201,8 +201,9 @@ export class MqttConnection implements Client, ConnectOwner {
     try {
       return this.#rare(bytes, header >> 4, bodyStart, bodyEnd, connect)
     } catch (error) {
-      if (error instanceof MqttError) return error.reasonCode
-      throw error
+      if (!(error instanceof MqttError)) throw error
+      this.end(closeReasonOf(error.reasonCode, error.message))
+      return 0
     }
   }
 
@@ -265,7 +266,7 @@ export class MqttConnection implements Client, ConnectOwner {
       )
     } catch (error) {
       if (!(error instanceof MqttError)) throw error
-      this.#refuseConnect(version, error.reasonCode)
+      this.#refuseConnect(version, closeReasonOf(error.reasonCode, error.message), 0)
       return
     }
     this.#attempt.start()
@@ -279,7 +280,12 @@ export class MqttConnection implements Client, ConnectOwner {
     const { connect } = attempt
     const { keepAliveS, version } = connect
     if (reasonCode !== 0) {
-      this.#refuseConnect(version, reasonCode)
+      const reason = closeReasonOf(reasonCode)
+      this.#refuseConnect(
+        version,
+        connect.wantsReasons ? reason : { ...reason, text: undefined },
+        connect.packetSizeBytesMax,
+      )
       return
     }
     context.setTime()
@@ -297,11 +303,11 @@ export class MqttConnection implements Client, ConnectOwner {
     this.settle()
   }
 
-  #refuseConnect(version: ProtocolVersion | 0, reasonCode: number): void {
-    const answer = refuseConnack(version, reasonCode)
+  #refuseConnect(version: ProtocolVersion | 0, reason: CloseReason, sizeBytesMax: number): void {
+    const answer = refuseConnack(version, reason.reasonCode, reason.text, sizeBytesMax)
     this.#context.counters.connectsRefused++
     if (answer.length > 0) this.#transport.write(answer)
-    this.refuse(reasonCode)
+    this.end(reason)
   }
 
   #subscriberOf(connect: AcceptedConnect): ClientSubscriber {
@@ -368,4 +374,11 @@ export class MqttConnection implements Client, ConnectOwner {
     if (connect !== null) counters.connections--
     if (clientId !== undefined && clientsById.get(clientId) === this) clientsById.delete(clientId)
   }
+}
+
+/** With the reason in words, unless the client does not want it or does not take a packet of that size. */
+function disconnectOf({ reasonCode, text }: CloseReason, connect: AcceptedConnect): Uint8Array {
+  const whole = encodeDisconnect(reasonCode, connect.wantsReasons ? { reasonString: text } : {})
+  const { packetSizeBytesMax } = connect
+  return packetSizeBytesMax > 0 && whole.length > packetSizeBytesMax ? encodeDisconnect(reasonCode) : whole
 }

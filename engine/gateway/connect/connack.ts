@@ -22,11 +22,29 @@ export function acceptConnack(attempt: ConnectAttempt, context: GatewayContext):
       wildcardSubscriptionAvailable: 1,
       subscriptionIdentifiersAvailable: 1,
       sharedSubscriptionAvailable: 0,
+      serverKeepAliveS: connect.keepAliveS === packet.keepAliveS ? undefined : connect.keepAliveS,
+      responseInformation: packet.properties.requestResponseInformation
+        ? responseInformationOf(connect.clientId)
+        : undefined,
     },
   })
 }
 
-/** Empty where the version has nothing to say. */
-export function refuseConnack(version: ProtocolVersion | 0, reasonCode: number): Uint8Array {
-  return version === 0 ? new Uint8Array(0) : encodeConnack(version, { sessionPresent: false, reasonCode })
+/** Empty where the version has nothing to say. A packet of more than `sizeBytesMax` (0 for any) goes without words. */
+export function refuseConnack(
+  version: ProtocolVersion | 0,
+  reasonCode: number,
+  reasonString: string | undefined,
+  sizeBytesMax: number,
+): Uint8Array {
+  if (version === 0) return new Uint8Array(0)
+  const properties = { reasonString }
+  const whole = encodeConnack(version, { sessionPresent: false, reasonCode, properties })
+  if (sizeBytesMax === 0 || whole.length <= sizeBytesMax) return whole
+  return encodeConnack(version, { sessionPresent: false, reasonCode })
+}
+
+/** Below which topic the client may ask for responses; undefined when its identifier is no part of a topic. */
+function responseInformationOf(clientId: string): string | undefined {
+  return /[+#/]/.test(clientId) ? undefined : `devices/${clientId}/responses`
 }

@@ -20,13 +20,15 @@ export interface AcceptedConnect {
   readonly clientId: string
   /** The place of the CONNECT in the order of all of the engine. */
   readonly number: number
-  /** 0 for no keep-alive. */
+  /** What the connection lives by, 0 for no keep-alive; the client's own unless it is told another. */
   readonly keepAliveS: number
   /** What the client takes unacknowledged, and in one packet (0 for any size). */
   readonly receiveMaximum: number
   readonly packetSizeBytesMax: number
   /** Aliases that the client takes. */
   readonly topicAliasMaximum: number
+  /** It wants to be told why in words (MQTT 5). */
+  readonly wantsReasons: boolean
 }
 
 export interface ConnectOwner {
@@ -58,7 +60,7 @@ export class ConnectAttempt {
     peer: Peer,
     owner: ConnectOwner,
   ) {
-    const { protocolVersion: version, keepAliveS, properties } = packet
+    const { protocolVersion: version, properties } = packet
     const number = context.takeNumber()
     this.packet = packet
     this.client = client
@@ -67,10 +69,11 @@ export class ConnectAttempt {
       version,
       clientId: packet.clientId || `auto-${context.startMs.toString(36)}-${context.index}-${number}`,
       number,
-      keepAliveS,
+      keepAliveS: keepAliveOf(packet, context.limits.keepAliveMaxS),
       receiveMaximum: properties.receiveMaximum,
       packetSizeBytesMax: properties.maximumPacketSizeBytes,
       topicAliasMaximum: properties.topicAliasMaximum,
+      wantsReasons: version === 5 && properties.requestProblemInformation,
     }
     this.#context = context
     this.#stages = stages
@@ -101,4 +104,10 @@ export class ConnectAttempt {
     this.onCancel?.()
     this.onCancel = null
   }
+}
+
+/** 3.1.1 has no way to tell the client another. */
+function keepAliveOf({ protocolVersion, keepAliveS }: ConnectPacket, maxS: number): number {
+  if (protocolVersion === 4 || maxS === 0) return keepAliveS
+  return keepAliveS === 0 ? maxS : Math.min(keepAliveS, maxS)
 }
