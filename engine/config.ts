@@ -318,12 +318,24 @@ export interface LimitsConfig {
   subscriberQueueCountMax: number
   /** Bytes queued for a subscriber. */
   subscriberQueueSizeBytesMax: number
-  /** From accept to a complete CONNECT, ms. */
+  /** From accept to a complete CONNECT, the TLS handshake included, ms. */
   connectTimeoutMs: number
   /** The longest keep-alive that a client of MQTT 5 may have, s; 0: whatever it asks for, also none. */
   keepAliveMaxS: number
-  /** Connections per gateway thread. */
+  /** Connections of all doors and gateways. */
   connectionsMax: number
+  /** Connections from one address (of IPv6: one network of 64 bits); 0 for no limit. */
+  connectionsPerAddressMax: number
+  /** Connects a second that a gateway thread takes in; more have to wait; 0 for no limit. */
+  connectsPerSMax: number
+  /** Messages a second of one connection; more are read later, none is refused; 0 for no limit. */
+  deviceMessagesPerSMax: number
+  /** Bytes a second of one connection, the same way. */
+  deviceBytesPerSMax: number
+  /** Levels of a topic or a filter. */
+  topicLevelsMax: number
+  /** Bytes of a connection that wait, received or to be sent, beyond one largest packet. */
+  bufferedSizeBytesMax: number
   /** Records between a gateway and a shard, bytes; a power of two. */
   ringSizeBytes: number
   /** Metrics of one device; messages with more go to `dead_letters`. */
@@ -421,6 +433,12 @@ export const DEFAULT_CONFIG: Omit<MillraceConfig, 'pipelines'> = {
     connectTimeoutMs: 10_000,
     keepAliveMaxS: 0,
     connectionsMax: 20_000,
+    connectionsPerAddressMax: 0,
+    connectsPerSMax: 0,
+    deviceMessagesPerSMax: 0,
+    deviceBytesPerSMax: 0,
+    topicLevelsMax: 128,
+    bufferedSizeBytesMax: 256 << 10,
     ringSizeBytes: 16 << 20,
     metricsPerDeviceMax: 1000,
     detectedSeriesMax: 20_000,

@@ -10,6 +10,7 @@ import { DataDirectory, type Identity } from './directory.ts'
 import { EngineError } from './engine-error.ts'
 import type { WorkerReport, WorkerSetup } from './engine-worker.ts'
 import { type Fault, FaultLog } from './fault-log.ts'
+import { ConnectionCounts } from './gateway/connection-counts.ts'
 import type { DoorAddresses, GatewaySetup } from './gateway/gateway.ts'
 import { HttpServer } from './http/http-server.ts'
 import { Doorbell } from './ring/doorbell.ts'
@@ -313,7 +314,7 @@ export class Engine {
       shardBells: memory.shardBells,
       bell: memory.gatewayBells[index],
       peers,
-      connectionCounter: memory.connectionCounter,
+      connectionCounts: memory.connectionCounts,
       connectionEpoch: this.#life,
       streams: config.streams,
       limits: config.limits,
@@ -406,7 +407,7 @@ interface SharedMemory {
   shardBells: SharedArrayBuffer[]
   gatewayBells: SharedArrayBuffer[]
   ports: Map<string, MessageChannel>
-  connectionCounter: SharedArrayBuffer
+  connectionCounts: SharedArrayBuffer
 }
 
 function shareMemory(config: MillraceConfig, gatewayCount: number, shardCount: number): SharedMemory {
@@ -420,7 +421,7 @@ function shareMemory(config: MillraceConfig, gatewayCount: number, shardCount: n
     shardBells: Array.from({ length: shardCount }, () => Doorbell.memory()),
     gatewayBells: Array.from({ length: gatewayCount }, () => Doorbell.memory()),
     ports,
-    connectionCounter: new SharedArrayBuffer(4),
+    connectionCounts: ConnectionCounts.memory(),
   }
 }
 

@@ -9,7 +9,7 @@ let harness: Harness
 let neighbour: MemoryClient
 
 beforeEach(() => {
-  harness = makeHarness({ limits: { receiveMaximum: 10 } })
+  harness = makeHarness({ limits: { receiveMaximum: 10, bufferedSizeBytesMax: 64 << 10 } })
   neighbour = harness.connect({ clientId: 'neighbour' })
 })
 

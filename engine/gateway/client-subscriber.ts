@@ -128,7 +128,8 @@ export class ClientSubscriber implements Subscriber {
   #add(request: FilterRequest, identifier: number): number {
     const { filter, noLocal, retainAsPublished } = request
     if (isShared(filter)) return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-    if (filter.length > TOPIC_SIZE_BYTES_MAX || !isTopicFilterValid(filter)) {
+    const isTooDeep = filter.split('/').length > this.#context.limits.topicLevelsMax
+    if (filter.length > TOPIC_SIZE_BYTES_MAX || isTooDeep || !isTopicFilterValid(filter)) {
       return ReasonCode.TOPIC_FILTER_INVALID
     }
     const isNew = !this.#subscriptions.has(filter)

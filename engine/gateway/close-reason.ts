@@ -27,7 +27,10 @@ const textsByCode = new Map<number, string>([
   [ReasonCode.BAD_AUTHENTICATION_METHOD, 'there is no enhanced authentication'],
   [ReasonCode.KEEP_ALIVE_TIMEOUT, 'nothing came for one and a half times the keep alive'],
   [ReasonCode.SESSION_TAKEN_OVER, 'another connection has the same client identifier'],
-  [ReasonCode.TOPIC_NAME_INVALID, 'the topic is no UTF-8, has wildcards, is too long, or begins with $'],
+  [
+    ReasonCode.TOPIC_NAME_INVALID,
+    'the topic is no UTF-8, has wildcards, is too long or too deep, or begins with $',
+  ],
   [ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, 'more messages are unacknowledged than the receive maximum'],
   [ReasonCode.TOPIC_ALIAS_INVALID, 'the topic alias is above the maximum'],
   [ReasonCode.PACKET_TOO_LARGE, 'the packet is larger than the maximum packet size'],
@@ -43,10 +46,22 @@ export const CloseReasons = {
   notMqtt: { name: 'not-mqtt', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   connectTimeout: { name: 'connect-timeout', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   tooManyConnections: { name: 'too-many-connections', reasonCode: 0, webSocketCode: WebSocketCode.LATER },
+  tooManyFromAddress: { name: 'too-many-from-address', reasonCode: 0, webSocketCode: WebSocketCode.LATER },
+  /** More connects a second than are taken in, for longer than one may wait. */
+  connectRate: {
+    name: closeReasonOf(ReasonCode.CONNECTION_RATE_EXCEEDED).name,
+    reasonCode: 0,
+    webSocketCode: WebSocketCode.LATER,
+  },
   busy: { name: 'server-busy', reasonCode: 0, webSocketCode: WebSocketCode.LATER },
   /** Answers pile up unread. */
-  slowReader: { name: 'slow-reader', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
-  /** A WebSocket kept sending while the rings were full. */
+  slowReader: {
+    name: 'slow-reader',
+    reasonCode: ReasonCode.SERVER_BUSY,
+    text: 'answers pile up unread',
+    webSocketCode: WebSocketCode.LATER,
+  },
+  /** A WebSocket kept sending while it was not read. */
   overrun: {
     ...closeReasonOf(ReasonCode.QUOTA_EXCEEDED),
     name: 'overrun',

@@ -5,7 +5,7 @@
 import { ReasonCode } from '../../codecs/mqtt/packet.ts'
 import type { PublishFields } from '../../codecs/mqtt/publish.ts'
 import { isTopicNameValid } from '../../codecs/mqtt/topic.ts'
-import { TOPIC_SIZE_BYTES_MAX, TopicRoute, type TopicRouter } from './topic-router.ts'
+import { TopicRoute, type TopicRouter } from './topic-router.ts'
 
 const DOLLAR = 0x24
 
@@ -59,7 +59,7 @@ export class ConnectionTopics {
 
   // hot: per message (of a topic that its connection has not just used)
   #resolve(route: TopicRoute, bytes: Uint8Array, start: number, end: number): number {
-    if (end - start > TOPIC_SIZE_BYTES_MAX) return ReasonCode.TOPIC_NAME_INVALID
+    if (this.#router.isTooDeep(bytes, start, end)) return ReasonCode.TOPIC_NAME_INVALID
     // Topics that begin with $ are the server's own.
     if (bytes[start] === DOLLAR || !isTopicNameValid(bytes, start, end)) return ReasonCode.TOPIC_NAME_INVALID
     route.setTopic(bytes, start, end)

@@ -11,11 +11,14 @@ import { PublishFields } from '../../codecs/mqtt/publish.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import { NO_LANE } from './ack-queue.ts'
+import { Admission } from './admission.ts'
 import type { CloseReason } from './close-reason.ts'
+import { ConnectionCounts } from './connection-counts.ts'
 import { Exchange } from './exchange.ts'
 import { GatewayCounters } from './gateway-counters.ts'
 import type { PeerOptions } from './peer-link.ts'
 import { type LaneUser, ShardLane } from './shard-lane.ts'
+import { SlowedClients } from './slowed-clients.ts'
 import { TOPIC_SIZE_BYTES_MAX, TopicRouter } from './topic-router.ts'
 
 const FRAMES_PER_CUT = 256
@@ -35,6 +38,8 @@ export interface GatewayOptions {
   /** The next of the engine-wide connection numbers. */
   takeNumber: () => number
   peers: readonly PeerOptions[]
+  /** Shared with the other gateways; a gateway alone has its own. */
+  counts?: ConnectionCounts
 }
 
 /** A connection, as far as the gateway's sweep and takeovers know it. */
@@ -55,6 +60,8 @@ export class GatewayContext {
   readonly router: TopicRouter
   readonly counters = new GatewayCounters()
   readonly exchange: Exchange
+  readonly admission: Admission
+  readonly slowed = new SlowedClients()
   readonly limits: LimitsConfig
   readonly takeNumber: () => number
   /** A whole packet, bytes: what the config allows and a ring takes. */
@@ -85,6 +92,10 @@ export class GatewayContext {
     this.takeNumber = options.takeNumber
     this.#clock = options.clock
     this.#elapsedUs = options.elapsedUs
+    this.admission = new Admission(
+      options.limits,
+      options.counts ?? new ConnectionCounts(ConnectionCounts.memory()),
+    )
     this.exchange = new Exchange(options.peers, this.counters)
     this.setTime()
     this.startMs = this.nowMs
@@ -94,7 +105,7 @@ export class GatewayContext {
     this.lanes = options.rings.map(
       (ring, shard) => new ShardLane(shard, ring, options.shardBells[shard], durable),
     )
-    this.router = new TopicRouter(options.streams, options.rings.length)
+    this.router = new TopicRouter(options.streams, options.rings.length, options.limits.topicLevelsMax)
     const recordSizeMax = Math.min(...this.lanes.map((lane) => lane.producer.recordSizeMax))
     // A record may name a topic that its packet only gave by an alias.
     this.packetSizeBytesMax = Math.min(

@@ -10,6 +10,7 @@ import { GatewayContext, type GatewayOptions } from './gateway-context.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
 import { IngestConnection, type IngestTransport } from './ingest-connection.ts'
 import { MqttConnection } from './mqtt-connection.ts'
+import type { Peer } from './peer.ts'
 import type { PeerMessage } from './peer-link.ts'
 import type { TopicRoute } from './topic-router.ts'
 import type { Transport } from './transport.ts'
@@ -30,12 +31,13 @@ export class Gateway {
 
   /** Takes in an MQTT byte stream; null when there are too many connections, and the caller closes it. */
   accept(transport: Transport): MqttConnection | null {
-    return this.#hasRoom() ? new MqttConnection(this.context, transport, this.#stages) : null
+    if (!this.#hasRoom(transport.peer.address)) return null
+    return new MqttConnection(this.context, transport, this.#stages)
   }
 
   /** Takes in a plain WebSocket; null when there are too many connections or the rings are full. */
   acceptIngest(transport: IngestTransport, route: TopicRoute, session: string): IngestConnection | null {
-    if (!this.#hasRoom() || this.#isBusy()) return null
+    if (this.#isBusy() || !this.#hasRoom(transport.peer.address)) return null
     return new IngestConnection(this.context, transport, route, session)
   }
 
@@ -52,6 +54,7 @@ export class Gateway {
     for (let shard = 0; shard < lanes.length; shard++) if (lanes[shard].refresh()) hasMoved = true
     if (hasMoved) for (let shard = 0; shard < lanes.length; shard++) lanes[shard].settle()
     if (context.exchange.takeFromPeers()) hasMoved = true
+    context.slowed.step(context.nowUs)
     if (Math.abs(context.nowMs - this.#sweptMs) >= SWEEP_INTERVAL_MS) this.#sweep()
     return hasMoved
   }
@@ -88,20 +91,28 @@ export class Gateway {
     for (const client of this.context.clients) client.end(CloseReasons.draining)
   }
 
-  #hasRoom(): boolean {
-    const { context } = this
-    if (!context.isDraining && context.clients.size < context.limits.connectionsMax) return true
-    this.#refuse(context.isDraining ? CloseReasons.draining : CloseReasons.tooManyConnections)
-    return false
+  #hasRoom(address: string): boolean {
+    const { isDraining, admission } = this.context
+    const refusal = isDraining ? CloseReasons.draining : admission.admit(address)
+    if (refusal !== null) this.refuse(refusal)
+    return refusal === null
   }
 
   #isBusy(): boolean {
     if (!this.context.isBusy) return false
-    this.#refuse(CloseReasons.busy)
+    this.refuse(CloseReasons.busy)
     return true
   }
 
-  #refuse(reason: CloseReason): void {
+  /** A connection turns out to come from elsewhere: null, or why that is too many. */
+  readdress(peer: Peer, address: string): CloseReason | null {
+    const refusal = this.context.admission.move(peer.address, address)
+    if (refusal === null) peer.address = address
+    return refusal
+  }
+
+  /** Counts a client that is turned away before it becomes a connection. */
+  refuse(reason: CloseReason): void {
     this.context.counters.connectsRefused++
     this.context.counters.disconnected(reason)
   }

@@ -36,7 +36,11 @@ export interface GatewayStatus {
   /** Messages that a subscriber did not get, by why. */
   deliveryDropped: { full: number; tooLarge: number; expired: number }
   disconnectsByReason: Record<string, number>
-  /** Now: connections that are not read because a ring is full or too much is unacknowledged. */
+  /** Connects that had to wait, because more came in a second than are taken in. */
+  connectsQueued: number
+  /** How often a connection's reading was slowed, because its device sent more than its budget. */
+  readsSlowed: number
+  /** Now: connections that are not read: a ring is full, too much is unacknowledged, or they were slowed. */
   pausedConnections: number
   /** From a message's socket read to its PUBACK's or PUBREC's write, microseconds: the last whole second. */
   pubackLatencyUs: LatencySummary
@@ -59,6 +63,8 @@ export class GatewayCounters implements LatencySink {
   unmatched = 0
   delivered = 0
   deliveryDropped = { full: 0, tooLarge: 0, expired: 0 }
+  connectsQueued = 0
+  readsSlowed = 0
   pausedConnections = 0
   /** The time of the present step, microseconds, modulo 2^32. */
   nowUs = 0
@@ -66,6 +72,11 @@ export class GatewayCounters implements LatencySink {
   #present = latencyHistogram()
   #total = latencyHistogram()
   #lastSecond: LatencySummary = summarize(this.#present)
+
+  /** Messages of all kinds. */
+  get messages(): number {
+    return this.messagesQos0 + this.messagesQos1 + this.messagesQos2
+  }
 
   disconnected(reason: CloseReason): void {
     this.#disconnects.set(reason.name, (this.#disconnects.get(reason.name) ?? 0) + 1)
@@ -106,6 +117,8 @@ export class GatewayCounters implements LatencySink {
       delivered: this.delivered,
       deliveryDropped: { ...this.deliveryDropped },
       disconnectsByReason: Object.fromEntries(this.#disconnects),
+      connectsQueued: this.connectsQueued,
+      readsSlowed: this.readsSlowed,
       pausedConnections: this.pausedConnections,
       pubackLatencyUs: this.#lastSecond,
       pubackLatencyUsTotal: {

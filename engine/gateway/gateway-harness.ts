@@ -92,7 +92,7 @@ export class KeepingShard {
 
 /** A socket in memory. `isStuck` makes it keep what is written, as when the peer does not read. */
 export class MemoryTransport implements Transport {
-  readonly peer: Peer = { address: '192.0.2.1', identity: null }
+  readonly peer: Peer
   isStuck = false
   isPaused = false
   closeCode: number | null = null
@@ -100,6 +100,10 @@ export class MemoryTransport implements Transport {
   bufferedBytes = 0
   #written: Buffer[] = []
   #stuck: Buffer[] = []
+
+  constructor(address = '192.0.2.1') {
+    this.peer = { address, identity: null }
+  }
 
   get isClosed(): boolean {
     return this.closeCode !== null
@@ -181,8 +185,8 @@ export class MemoryClient {
   readonly version: 4 | 5
   readonly connection: NonNullable<ReturnType<Gateway['accept']>>
 
-  constructor(gateway: Gateway, version: 4 | 5) {
-    this.transport = new MemoryTransport()
+  constructor(gateway: Gateway, version: 4 | 5, address?: string) {
+    this.transport = new MemoryTransport(address)
     this.version = version
     const connection = gateway.accept(this.transport)
     if (connection === null) throw new Error('the gateway is full')

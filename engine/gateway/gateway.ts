@@ -8,6 +8,7 @@ import type { Address } from '../address.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import type { TlsMaterial } from '../tls/tls-material.ts'
+import { ConnectionCounts } from './connection-counts.ts'
 import { requireFreePort } from './free-port.ts'
 import { Gateway } from './gateway-core.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
@@ -44,9 +45,9 @@ export interface GatewaySetup {
   /** This gateway's own. */
   bell: SharedArrayBuffer
   peers: GatewayPeer[]
-  /** An Int32 word that counts the connections of all gateways. */
-  connectionCounter: SharedArrayBuffer
-  /** Goes before the counter in a connection's number, below 2^20: other lives of the engine have others. */
+  /** Of `ConnectionCounts`, for all gateways. */
+  connectionCounts: SharedArrayBuffer
+  /** Goes before the count in a connection's number, below 2^20: other lives of the engine have others. */
   connectionEpoch: number
   streams: StreamConfig[]
   limits: LimitsConfig
@@ -86,7 +87,7 @@ const DRAIN_MS_MAX = 5000
 const DRAIN_LOOK_MS = 5
 
 export function startGateway(setup: GatewaySetup, report: (message: GatewayReport) => void): GatewayControl {
-  const numbers = new Int32Array(setup.connectionCounter)
+  const counts = new ConnectionCounts(setup.connectionCounts)
   const gateway = new Gateway({
     index: setup.index,
     rings: setup.rings,
@@ -95,7 +96,8 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     limits: setup.limits,
     clock: setup.clock,
     elapsedUs: () => performance.now() * 1000,
-    takeNumber: () => setup.connectionEpoch * 2 ** 32 + ((Atomics.add(numbers, 0, 1) + 1) >>> 0),
+    takeNumber: () => setup.connectionEpoch * 2 ** 32 + counts.takeNumber(),
+    counts,
     peers: setup.peers.map((peer) => ({
       index: peer.index,
       post: (message) => peer.port.postMessage(message),

@@ -4,6 +4,7 @@ import { type Harness, makeHarness } from './gateway-harness.ts'
 import type { IngestConnection, IngestTransport } from './ingest-connection.ts'
 
 class MemoryWebSocket implements IngestTransport {
+  readonly peer = { address: '192.0.2.1', identity: null }
   bufferedBytes = 0
   closeCode = 0
   readonly sent: string[] = []

@@ -20,15 +20,17 @@ import {
 import { type CloseReason, CloseReasons } from './close-reason.ts'
 import { FrameQueue } from './frame-queue.ts'
 import type { Client, GatewayContext } from './gateway-context.ts'
+import type { Peer } from './peer.ts'
+import { RateBudget } from './rate-budget.ts'
 import type { ShardLane } from './shard-lane.ts'
+import type { SlowedClient } from './slowed-clients.ts'
 import type { TopicRoute } from './topic-router.ts'
 
-/** What may arrive while nothing is taken: a WebSocket's reading cannot be stopped. */
-const HELD_SIZE_BYTES_MAX = 256 << 10
 const FRAME_OVERHEAD_BYTES = 64
 
 /** The socket, as this connection needs it. */
 export interface IngestTransport {
+  readonly peer: Peer
   readonly bufferedBytes: number
   sendText(text: string): void
   sendBinary(bytes: Uint8Array): void
@@ -37,7 +39,7 @@ export interface IngestTransport {
 
 const envelope = new Envelope()
 
-export class IngestConnection implements Client {
+export class IngestConnection implements Client, SlowedClient {
   readonly number = 0
   blockedOn: ShardLane | null = null
   #context: GatewayContext
@@ -47,6 +49,9 @@ export class IngestConnection implements Client {
   #held: { bytes: Uint8Array; isBinary: boolean }[] = []
   #heldSizeBytes = 0
   #isWaitingForAcks = false
+  /** Null where devices have no budget. */
+  #budget: RateBudget | null
+  #isSlowed = false
   #isClosed = false
   #lastSeq = -1
   /** Durable and not yet told. */
@@ -60,6 +65,7 @@ export class IngestConnection implements Client {
     this.#route = route
     route.kind = RecordKind.WEBSOCKET_FRAME
     route.clientHash = hashBytes(id, 0, id.length)
+    this.#budget = RateBudget.isNeeded(context.limits) ? new RateBudget(context.limits, context.nowUs) : null
     context.clients.add(this)
     context.counters.connectsAccepted++
     context.counters.connections++
@@ -70,7 +76,7 @@ export class IngestConnection implements Client {
   }
 
   get isPaused(): boolean {
-    return this.blockedOn !== null || this.#isWaitingForAcks
+    return this.blockedOn !== null || this.#isWaitingForAcks || this.#isSlowed
   }
 
   /** Takes one whole frame. */
@@ -84,7 +90,8 @@ export class IngestConnection implements Client {
       this.#hold(bytes, isBinary)
       return
     }
-    if (!this.#take(bytes, isBinary)) this.#hold(bytes, isBinary)
+    if (this.#take(bytes, isBinary)) this.#charge(bytes.length)
+    else this.#hold(bytes, isBinary)
     context.endRead(this)
   }
 
@@ -111,7 +118,9 @@ export class IngestConnection implements Client {
     const seq = this.#frames.take(context.durable[this.#route.shard], context.counters)
     if (seq >= 0) this.#ackSeq = seq
     this.#sendAck()
-    if (this.#isWaitingForAcks && this.#frames.count < context.limits.receiveMaximum) this.retry()
+    if (this.#isWaitingForAcks && !this.#isSlowed && this.#frames.count < context.limits.receiveMaximum) {
+      this.retry()
+    }
   }
 
   /** Goes on with what is held. */
@@ -119,16 +128,23 @@ export class IngestConnection implements Client {
     const context = this.#context
     this.blockedOn = null
     this.#isWaitingForAcks = false
+    if (this.#isSlowed) return
     context.counters.pausedConnections--
     if (context.isDraining) return
     let taken = 0
     for (const { bytes, isBinary } of this.#held) {
-      if (!this.#take(bytes, isBinary)) break
+      if (this.#isSlowed || !this.#take(bytes, isBinary)) break
+      this.#charge(bytes.length)
       this.#heldSizeBytes -= bytes.length + FRAME_OVERHEAD_BYTES
       taken++
     }
     this.#held.splice(0, taken)
     context.endRead(this)
+  }
+
+  readOn(): void {
+    this.#isSlowed = false
+    if (!this.isPaused) this.retry()
   }
 
   /** Silent peers are found by the WebSocket's own pings. */
@@ -194,6 +210,17 @@ export class IngestConnection implements Client {
     return true
   }
 
+  /** Spends the device's budget; beyond it frames are held for a while. */
+  #charge(sizeBytes: number): void {
+    const { limits, nowUs, slowed, counters } = this.#context
+    const waitUs = this.#budget?.charge(1, sizeBytes, limits, nowUs) ?? 0
+    if (waitUs === 0 || this.#isClosed) return
+    slowed.add(this, waitUs, nowUs)
+    if (!this.isPaused) counters.pausedConnections++
+    this.#isSlowed = true
+    counters.readsSlowed++
+  }
+
   #deliver(bytes: Uint8Array, dataStart: number, dataEnd: number): void {
     const { exchange } = this.#context
     const { message } = exchange
@@ -211,8 +238,9 @@ export class IngestConnection implements Client {
   }
 
   #hold(bytes: Uint8Array, isBinary: boolean): void {
+    const { limits, packetSizeBytesMax } = this.#context
     this.#heldSizeBytes += bytes.length + FRAME_OVERHEAD_BYTES
-    if (this.#heldSizeBytes > HELD_SIZE_BYTES_MAX + this.#context.packetSizeBytesMax) {
+    if (this.#heldSizeBytes > limits.bufferedSizeBytesMax + packetSizeBytesMax) {
       this.end(CloseReasons.overrun)
       return
     }
@@ -242,6 +270,9 @@ export class IngestConnection implements Client {
     this.#isClosed = true
     counters.connections--
     if (this.isPaused) counters.pausedConnections--
+    this.#isSlowed = false
+    this.#context.slowed.delete(this)
+    this.#context.admission.leave(this.#transport.peer.address)
     this.blockedOn = null
     this.#isWaitingForAcks = false
     this.#held = []

@@ -28,17 +28,17 @@ import type { Client, GatewayContext } from './gateway-context.ts'
 import { BLOCKED, type InboundAcks } from './inbound-acks.ts'
 import { PacketStream } from './packet-stream.ts'
 import { PublishIntake } from './publish-intake.ts'
+import { RateBudget } from './rate-budget.ts'
 import type { ShardLane } from './shard-lane.ts'
+import type { SlowedClient } from './slowed-clients.ts'
 import type { Transport } from './transport.ts'
 
 /** A first packet may have this size; it is a CONNECT. */
 const CONNECT_SIZE_BYTES_MAX = 64 << 10
-/** Answers other than those to PUBLISH and PUBREL that wait in a socket. */
-const UNREAD_SIZE_BYTES_MAX = 64 << 10
 /** After this many quiet seconds a connection gives memory back. */
 const IDLE_TICKS = 10
 
-export class MqttConnection implements Client, ConnectOwner {
+export class MqttConnection implements Client, ConnectOwner, SlowedClient {
   isClosed = false
   isPaused = false
   packetSizeBytesMax: number
@@ -53,6 +53,9 @@ export class MqttConnection implements Client, ConnectOwner {
   #intake: PublishIntake | null = null
   /** Null until the first SUBSCRIBE. */
   #subscriber: ClientSubscriber | null = null
+  /** Null where devices have no budget. */
+  #budget: RateBudget | null = null
+  #isSlowed = false
   #keepAliveTicks = 0
   /** PINGREQs of the present run of packets. */
   #pingCount = 0
@@ -66,6 +69,10 @@ export class MqttConnection implements Client, ConnectOwner {
     this.#receivedTick = context.tick
     this.packetSizeBytesMax = Math.min(CONNECT_SIZE_BYTES_MAX, context.packetSizeBytesMax)
     context.clients.add(this)
+  }
+
+  get heldSizeBytesMax(): number {
+    return this.#context.limits.bufferedSizeBytesMax
   }
 
   get number(): number {
@@ -92,6 +99,7 @@ export class MqttConnection implements Client, ConnectOwner {
     this.#stream.receive(bytes, start, end, headroomSizeBytes)
     context.endRead(this)
     this.settle()
+    if (this.#budget !== null) this.#charge(this.#budget, 0, end - start)
   }
 
   /** A WebSocket brought a text frame: MQTT is binary ([MQTT-6.0.0-1]). */
@@ -136,15 +144,22 @@ export class MqttConnection implements Client, ConnectOwner {
     const acks = this.#intake?.acks
     if (acks === undefined) return
     acks.send(this.#transport)
-    while (this.isPaused && acks.blockedOn === null && !acks.isBoundReached) {
+    while (this.isPaused && !this.#isSlowed && acks.blockedOn === null && !acks.isBoundReached) {
       this.#unblock(acks)
       acks.send(this.#transport)
     }
   }
 
   retry(): void {
-    if (this.#intake === null) return
-    this.#unblock(this.#intake.acks)
+    const acks = this.#intake?.acks
+    if (acks === undefined) return
+    if (this.#isSlowed) acks.blockedOn = null
+    else this.#unblock(acks)
+    this.settle()
+  }
+
+  readOn(): void {
+    this.#isSlowed = false
     this.settle()
   }
 
@@ -162,7 +177,9 @@ export class MqttConnection implements Client, ConnectOwner {
 
   // hot: per batch
   takePackets(bytes: Uint8Array, count: number): number {
+    const before = this.#budget === null ? 0 : this.#context.counters.messages
     const taken = this.#takeEach(bytes, count)
+    if (this.#budget !== null) this.#charge(this.#budget, this.#context.counters.messages - before, 0)
     if (this.#pingCount > 0) this.#answerPings()
     return taken
   }
@@ -292,6 +309,7 @@ export class MqttConnection implements Client, ConnectOwner {
     this.#attempt = null
     this.#connect = connect
     this.#intake = new PublishIntake(context, this, connect)
+    if (RateBudget.isNeeded(context.limits)) this.#budget = new RateBudget(context.limits, context.nowUs)
     this.#receivedTick = context.tick
     this.packetSizeBytesMax = context.packetSizeBytesMax
     this.#keepAliveTicks = keepAliveS === 0 ? 0 : Math.ceil(keepAliveS * 1.5) + 1
@@ -328,10 +346,22 @@ export class MqttConnection implements Client, ConnectOwner {
   #answer(bytes: Uint8Array): void {
     if (this.isClosed) return
     this.#transport.write(bytes)
-    if (this.#transport.bufferedBytes > UNREAD_SIZE_BYTES_MAX) this.end(CloseReasons.slowReader)
+    if (this.#transport.bufferedBytes > this.heldSizeBytesMax) this.end(CloseReasons.slowReader)
   }
 
-  /** There is no room for a message. */
+  /** Spends the device's budget; beyond it the connection is not read for a while. */
+  #charge(budget: RateBudget, messages: number, sizeBytes: number): void {
+    const { limits, nowUs, slowed, counters } = this.#context
+    const waitUs = budget.charge(messages, sizeBytes, limits, nowUs)
+    if (waitUs === 0 || this.isClosed) return
+    slowed.add(this, waitUs, nowUs)
+    if (this.#isSlowed) return
+    this.#isSlowed = true
+    counters.readsSlowed++
+    if (!this.isPaused) this.#block()
+  }
+
+  /** There is no room for a message, or no budget. */
   #block(): void {
     this.isPaused = true
     this.#context.counters.pausedConnections++
@@ -364,6 +394,8 @@ export class MqttConnection implements Client, ConnectOwner {
     this.isClosed = true
     if (this.isPaused && connect !== null) counters.pausedConnections--
     this.isPaused = false
+    this.#context.slowed.delete(this)
+    this.#context.admission.leave(this.#transport.peer.address)
     this.#stream.clear()
     this.#intake = null
     this.#subscriber?.close()

@@ -5,14 +5,13 @@
 import { cutFrames, type Frames } from '../../codecs/mqtt/frame.ts'
 import { InboundBytes } from './inbound-bytes.ts'
 
-/** What a connection that cannot be paused may send while nothing is taken. */
-const HELD_SIZE_BYTES_MAX = 256 << 10
-
 export interface PacketHandler {
   readonly isClosed: boolean
   readonly isPaused: boolean
   /** A whole packet, bytes; may change with any packet taken. */
   readonly packetSizeBytesMax: number
+  /** What a connection that cannot be paused may send, beyond a packet, while nothing is taken. */
+  readonly heldSizeBytesMax: number
   /**
    * Takes the first `count` packets of `frames`; no more once it is paused or closed. Returns how many.
    */
@@ -81,7 +80,8 @@ export class PacketStream {
 
   #hold(bytes: Uint8Array, start: number, end: number): void {
     this.#inbound.append(bytes, start, end)
-    if (this.#inbound.size > HELD_SIZE_BYTES_MAX + this.#handler.packetSizeBytesMax) this.#handler.overrun()
+    const { heldSizeBytesMax, packetSizeBytesMax } = this.#handler
+    if (this.#inbound.size > heldSizeBytesMax + packetSizeBytesMax) this.#handler.overrun()
   }
 
   /** Has all whole packets taken, and keeps what is left. */

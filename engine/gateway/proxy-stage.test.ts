@@ -13,7 +13,7 @@ import { CONNECT_STAGES } from './connect/connect-stages.ts'
 import { Gateway } from './gateway-core.ts'
 import { connectPacket, encode } from './gateway-harness.ts'
 import { TrustedProxies } from './proxy-stage.ts'
-import { plainSetup, until } from './socket-harness.ts'
+import { binaryFrame, plainSetup, UPGRADE_TO_MQTT, until } from './socket-harness.ts'
 import { TcpDoor } from './tcp-door.ts'
 import { WebSocketDoor } from './websocket-door.ts'
 
@@ -167,24 +167,9 @@ test.each([
   ['not trusted', [], '127.0.0.1'],
 ])('MQTT over WebSocket behind a load balancer that is %s', async (_, trusted, address) => {
   const port = await openWebSocket(trusted)
-  const socket = await send(port, IPV4, Buffer.from(`${UPGRADE.join('\r\n')}\r\n\r\n`))
+  const socket = await send(port, IPV4, Buffer.from(UPGRADE_TO_MQTT))
   await once(socket, 'data')
-  socket.write(maskedFrame(encode(4, connectPacket())))
+  socket.write(binaryFrame(encode(4, connectPacket())))
   expect([...(await once(socket, 'data'))[0]].slice(-4)).toEqual([0x20, 2, 0, 0])
   expect(addresses).toEqual([address])
 })
-
-const UPGRADE = [
-  'GET /mqtt HTTP/1.1',
-  'Host: localhost',
-  'Connection: Upgrade',
-  'Upgrade: websocket',
-  'Sec-WebSocket-Version: 13',
-  'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
-  'Sec-WebSocket-Protocol: mqtt',
-]
-
-/** A short binary frame, masked with zeros. */
-function maskedFrame(payload: Uint8Array): Uint8Array {
-  return Uint8Array.from([0x82, 0x80 | payload.length, 0, 0, 0, 0, ...payload])
-}

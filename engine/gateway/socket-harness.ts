@@ -9,6 +9,7 @@ import { DEFAULT_CONFIG, type LimitsConfig } from '../config.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { createRing } from '../ring/ring.ts'
 import type { TlsMaterial } from '../tls/tls-material.ts'
+import { ConnectionCounts } from './connection-counts.ts'
 import { type GatewayControl, type GatewayReport, type GatewaySetup, startGateway } from './gateway.ts'
 import { KeepingShard, type StoredRecord } from './gateway-harness.ts'
 
@@ -45,7 +46,7 @@ export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
     shardBells: [Doorbell.memory()],
     bell: Doorbell.memory(),
     peers: [],
-    connectionCounter: new SharedArrayBuffer(4),
+    connectionCounts: ConnectionCounts.memory(),
     connectionEpoch: 0,
     streams: DEFAULT_CONFIG.streams,
     limits: { ...DEFAULT_CONFIG.limits, ...limits },
@@ -56,12 +57,12 @@ export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
 export function setupsOfTwo(): { setups: [PlainSetup, PlainSetup]; ports: [MessagePort, MessagePort] } {
   const { port1, port2 } = new MessageChannel()
   const rings = [createRing(1 << 20), createRing(1 << 20)]
-  const connectionCounter = new SharedArrayBuffer(4)
+  const connectionCounts = ConnectionCounts.memory()
   const setups: [PlainSetup, PlainSetup] = [plainSetup(), plainSetup()]
   const ports: [MessagePort, MessagePort] = [port1, port2]
   for (const index of [0, 1] as const) {
     const peer = 1 - index
-    Object.assign(setups[index], { index, connectionCounter })
+    Object.assign(setups[index], { index, connectionCounts })
     setups[index].peers = [
       {
         index: peer,
@@ -146,4 +147,23 @@ export async function until(isTrue: () => boolean, what: string): Promise<void> 
     if (Date.now() > giveUpMs) throw new Error(`waited in vain: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
+}
+
+/** What opens a WebSocket that then brings MQTT, without a library that would read it. */
+export const UPGRADE_TO_MQTT = [
+  'GET /mqtt HTTP/1.1',
+  'Host: localhost',
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
+  'Sec-WebSocket-Protocol: mqtt',
+  '\r\n',
+].join('\r\n')
+
+/** A client's frame, masked with zeros. */
+export function binaryFrame(payload: Uint8Array): Uint8Array {
+  const size = payload.length
+  const head = size < 126 ? [0x80 | size] : [0xff, 0, 0, 0, 0, size >>> 24, size >>> 16, size >>> 8, size]
+  return Buffer.concat([Uint8Array.from([0x82, ...head, 0, 0, 0, 0]), payload])
 }

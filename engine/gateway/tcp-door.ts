@@ -9,6 +9,7 @@ import { plainIp } from '../../base/ip-address.ts'
 import type { Address } from '../address.ts'
 import type { TlsMaterial } from '../tls/tls-material.ts'
 import { type CloseReason, CloseReasons } from './close-reason.ts'
+import { Fifo } from './fifo.ts'
 import type { Gateway } from './gateway-core.ts'
 import { HEADROOM_SIZE_BYTES } from './inbound-bytes.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
@@ -19,6 +20,7 @@ import { TlsStage } from './tls-stage.ts'
 
 const READ_SIZE_BYTES = 64 << 10
 const BACKLOG = 4096
+const PACE_INTERVAL_MS = 10
 
 export class TcpDoor {
   #gateway: Gateway
@@ -29,6 +31,8 @@ export class TcpDoor {
   #buffer = Buffer.allocUnsafeSlow(HEADROOM_SIZE_BYTES + READ_SIZE_BYTES)
   #isShared = false
   #open = new Set<SocketTransport>()
+  #waiting = new Fifo<Socket>()
+  #pacing: NodeJS.Timeout | undefined
   /** Ended by us, the peer has not answered yet: since the last sweep, and since the one before it. */
   #lingering = new Set<SocketTransport>()
   #lingeringLong = new Set<SocketTransport>()
@@ -90,9 +94,44 @@ export class TcpDoor {
 
   destroyAll(): void {
     for (const transport of this.#open) transport.destroy()
+    this.#stopPacing()
+    for (let accepted = this.#waiting.shift(); accepted !== undefined; accepted = this.#waiting.shift()) {
+      accepted.destroy()
+    }
   }
 
+  /** Connects that come faster than they are taken in wait unread, in their order, for as long as they may. */
   #accept(accepted: Socket): void {
+    const { admission, limits, counters } = this.#gateway.context
+    if (this.#waiting.count === 0 && admission.paceConnect(nowUs())) {
+      this.#begin(accepted)
+      return
+    }
+    if (this.#waiting.count * 1000 >= limits.connectsPerSMax * limits.connectTimeoutMs) {
+      this.#gateway.refuse(CloseReasons.connectRate)
+      accepted.destroy()
+      return
+    }
+    counters.connectsQueued++
+    this.#waiting.push(accepted)
+    this.#pacing ??= setInterval(() => this.#takeWaiting(), PACE_INTERVAL_MS)
+  }
+
+  #takeWaiting(): void {
+    const { admission } = this.#gateway.context
+    while (this.#waiting.count > 0 && admission.paceConnect(nowUs())) {
+      const accepted = this.#waiting.shift()
+      if (accepted !== undefined) this.#begin(accepted)
+    }
+    if (this.#waiting.count === 0) this.#stopPacing()
+  }
+
+  #stopPacing(): void {
+    clearInterval(this.#pacing)
+    this.#pacing = undefined
+  }
+
+  #begin(accepted: Socket): void {
     const { remoteAddress } = accepted
     if (remoteAddress === undefined) {
       accepted.destroy() // gone again already
@@ -128,7 +167,11 @@ export class TcpDoor {
     readProxied(
       accepted,
       (address, rest) => {
-        transport.peer.address = address ?? transport.peer.address
+        const refusal = address === null ? null : this.#gateway.readdress(transport.peer, address)
+        if (refusal !== null) {
+          connection.end(refusal)
+          return
+        }
         if (this.#tls !== null && rest.length > 0) accepted.unshift(rest)
         accepted.off('close', onClose)
         this.#start(accepted, transport, connection)
@@ -176,4 +219,8 @@ export class TcpDoor {
       },
     })
   }
+}
+
+function nowUs(): number {
+  return (performance.now() * 1000) >>> 0
 }

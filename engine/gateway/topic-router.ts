@@ -60,11 +60,21 @@ export class TopicRoute extends MessageRoute {
 export class TopicRouter {
   #patterns: Pattern[]
   #shardCount: number
+  #levelsMax: number
 
-  constructor(streams: readonly StreamConfig[], shardCount: number) {
+  constructor(streams: readonly StreamConfig[], shardCount: number, levelsMax = Number.POSITIVE_INFINITY) {
     assert(shardCount > 0, 'topics are routed to at least one shard')
     this.#patterns = streams.map((stream) => compile(stream.topic))
     this.#shardCount = shardCount
+    this.#levelsMax = levelsMax
+  }
+
+  /** Whether a topic is longer, or has more levels, than is taken. */
+  isTooDeep(bytes: Uint8Array, start: number, end: number): boolean {
+    if (end - start > TOPIC_SIZE_BYTES_MAX) return true
+    let levels = 1
+    for (let i = start; i < end; i++) if (bytes[i] === SLASH) levels++
+    return levels > this.#levelsMax
   }
 
   /** Fills the route of `route.topic`. A device's name that is empty or too long belongs to no stream. */

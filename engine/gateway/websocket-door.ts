@@ -8,6 +8,7 @@ import { formatIp } from '../../base/ip-address.ts'
 import type { Address } from '../address.ts'
 import type { StreamConfig } from '../config.ts'
 import type { TlsMaterial } from '../tls/tls-material.ts'
+import { CloseReasons } from './close-reason.ts'
 import { requireFreePort } from './free-port.ts'
 import type { Gateway } from './gateway-core.ts'
 import type { IngestConnection, IngestTransport } from './ingest-connection.ts'
@@ -21,10 +22,10 @@ import { WebSocketApps } from './websocket-apps.ts'
 
 /** A peer that answers no ping for this long is gone. */
 const IDLE_TIMEOUT_S = 120
-/** Unsent bytes beyond one largest packet. */
-const BACKPRESSURE_SIZE_BYTES = 256 << 10
 const SESSION_SIZE_BYTES_MAX = 128
 const FREE_PORT_TRIES = 5
+/** Of `send`: the message was over the bound, and was not sent. */
+const DROPPED = 2
 
 interface MqttData {
   peer: Peer
@@ -101,13 +102,13 @@ export class WebSocketDoor {
     | 'maxBackpressure'
     | 'closeOnBackpressureLimit'
   > {
-    const { packetSizeBytesMax } = this.#gateway.context
+    const { packetSizeBytesMax, limits } = this.#gateway.context
     return {
       maxPayloadLength: packetSizeBytesMax,
       idleTimeout: IDLE_TIMEOUT_S,
       sendPingsAutomatically: true,
-      maxBackpressure: packetSizeBytesMax + BACKPRESSURE_SIZE_BYTES,
-      closeOnBackpressureLimit: true,
+      maxBackpressure: packetSizeBytesMax + limits.bufferedSizeBytesMax,
+      closeOnBackpressureLimit: false, // `send` says so, and the connection is ended with a reason
     }
   }
 
@@ -118,12 +119,19 @@ export class WebSocketDoor {
     return { address: proxied === null || proxied.byteLength === 0 ? address : ipOf(proxied), identity: null }
   }
 
+  #paceConnect(): boolean {
+    const isNow = this.#gateway.context.admission.paceConnect((performance.now() * 1000) >>> 0)
+    if (!isNow) this.#gateway.refuse(CloseReasons.connectRate)
+    return isNow
+  }
+
   #mqttBehavior(): uWS.WebSocketBehavior<MqttData> {
     return {
       ...this.#limits(),
       upgrade: (res, req, context) => {
         const protocols = req.getHeader('sec-websocket-protocol').split(',')
         if (!isOriginAllowed(req.getHeader('origin'), req.getHeader('host'))) refuseOrigin(res)
+        else if (!this.#paceConnect()) refuseRate(res)
         else if (!protocols.some((name) => name.trim() === 'mqtt')) {
           refuse(res, '400 Bad Request', '/mqtt speaks the subprotocol mqtt')
         } else
@@ -138,6 +146,7 @@ export class WebSocketDoor {
         data.transport = new WebSocketTransport(ws, data.peer)
         data.connection = this.#gateway.accept(data.transport)
         if (data.connection === null) data.transport.close(1013)
+        data.transport.onDropped = () => data.connection?.end(CloseReasons.slowReader)
       },
       message: (ws, message, isBinary) => {
         const { connection } = ws.getUserData()
@@ -159,6 +168,7 @@ export class WebSocketDoor {
       ...this.#limits(),
       upgrade: (res, req, context) => {
         if (!isOriginAllowed(req.getHeader('origin'), req.getHeader('host'))) return refuseOrigin(res)
+        if (!this.#paceConnect()) return refuseRate(res)
         const session = req.getQuery('session') ?? '' // decoded already, unlike the path
         if (session === '' || Buffer.byteLength(session) > SESSION_SIZE_BYTES_MAX) {
           return refuse(res, '400 Bad Request', `?session= must have 1 to ${SESSION_SIZE_BYTES_MAX} bytes`)
@@ -184,6 +194,7 @@ export class WebSocketDoor {
         data.transport = new WebSocketTransport(ws, data.peer)
         data.connection = this.#gateway.acceptIngest(data.transport, data.route, data.session)
         if (data.connection === null) data.transport.close(1013)
+        data.transport.onDropped = () => data.connection?.end(CloseReasons.slowReader)
       },
       message: (ws, message, isBinary) => {
         ws.getUserData().connection?.receive(new Uint8Array(message), isBinary)
@@ -205,6 +216,8 @@ class WebSocketListenError extends Error {
 /** uWebSockets.js copies what it is given, and must not be called once a socket is closed. */
 class WebSocketTransport implements Transport, IngestTransport {
   readonly peer: Peer
+  /** Told when the peer reads so slowly that a message was dropped. */
+  onDropped = (): void => {}
   #socket: uWS.WebSocket<unknown> | null
 
   constructor(socket: uWS.WebSocket<unknown>, peer: Peer) {
@@ -221,16 +234,17 @@ class WebSocketTransport implements Transport, IngestTransport {
     return true
   }
 
-  /**
-   * A message that would go over the bound is dropped by `send`, which then closes the socket: nothing is
-   * lost unnoticed.
-   */
   sendBinary(bytes: Uint8Array): void {
-    this.#socket?.send(bytes, true)
+    if (this.#socket?.send(bytes, true) === DROPPED) this.#loseReader()
   }
 
   sendText(text: string): void {
-    this.#socket?.send(text, false)
+    if (this.#socket?.send(text, false) === DROPPED) this.#loseReader()
+  }
+
+  /** A message was dropped: nothing may follow it, and nobody is to wait for what does. */
+  #loseReader(): void {
+    queueMicrotask(() => this.onDropped())
   }
 
   close(code = 1000): void {
@@ -271,6 +285,13 @@ function ipOf(memory: ArrayBuffer): string {
 
 function refuse(res: uWS.HttpResponse, status: string, message: string): void {
   res.writeStatus(status).writeHeader('content-type', 'text/plain').end(`${message}\n`, true)
+}
+
+function refuseRate(res: uWS.HttpResponse): void {
+  res
+    .writeStatus('503 Service Unavailable')
+    .writeHeader('retry-after', '1')
+    .end('too many connect at once\n', true)
 }
 
 function refuseOrigin(res: uWS.HttpResponse): void {

@@ -68,6 +68,22 @@ function gatewayMetrics(page: Page, { gateways }: EngineStatus): void {
     (g) => g.pausedConnections,
   )
   page.each(
+    'millrace_connects_queued_total',
+    'counter',
+    'Connects that had to wait, because more came in a second than are taken in.',
+    gateways,
+    'gateway',
+    (g) => g.connectsQueued,
+  )
+  page.each(
+    'millrace_slowed_reads_total',
+    'counter',
+    'Times that a connection sent more than its budget and its reading was slowed.',
+    gateways,
+    'gateway',
+    (g) => g.readsSlowed,
+  )
+  page.each(
     'millrace_connects_accepted_total',
     'counter',
     'Accepted connects.',

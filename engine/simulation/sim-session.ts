@@ -88,6 +88,7 @@ export class SimSession implements SimDevice {
 
 /** One connection, both ends. */
 class Link implements IngestTransport {
+  readonly peer = { address: '192.0.2.1', identity: null }
   readonly bufferedBytes = 0
   readonly sending: Frame[]
   connection: IngestConnection | null = null
