@@ -1,4 +1,8 @@
-/** Reads a config file: a TypeScript or JavaScript module that default-exports what `defineConfig` returns. */
+/**
+ * Reads a config file: a TypeScript or JavaScript module that default-exports what `defineConfig` returns. It may lie anywhere:
+ * its `import ... from 'millrace'` is this engine's.
+ */
+import { registerHooks } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { inspect } from 'node:util'
@@ -6,6 +10,13 @@ import type { MillraceConfig } from './config.ts'
 import { checkConfig } from './config-check.ts'
 import { ConfigError } from './config-value.ts'
 import { EngineError } from './engine-error.ts'
+
+const OWN_URL = new URL('./config.ts', import.meta.url).href
+
+registerHooks({
+  resolve: (specifier, context, nextResolve) =>
+    specifier === 'millrace' ? { url: OWN_URL, shortCircuit: true } : nextResolve(specifier, context),
+})
 
 /** Null gives the default config. Throws ConfigError, and EngineError when the file can't be loaded. */
 export async function loadConfig(file: string | null): Promise<MillraceConfig> {

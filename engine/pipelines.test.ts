@@ -6,7 +6,7 @@ import { parseAddress } from './address.ts'
 import { MqttPublisher } from './audit/mqtt-publisher.ts'
 import { loadConfig } from './config-file.ts'
 import type { DryRunReport } from './dry-run/dry-run.ts'
-import { EngineProcess, runMillrace, temporaryDirectory } from './engine-process.ts'
+import { EngineProcess, PATIENCE_MS, runMillrace, temporaryDirectory } from './engine-process.ts'
 
 const cleanups: (() => unknown)[] = []
 
@@ -14,10 +14,8 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-const CONFIG_URL = new URL('./config.ts', import.meta.url).href
-
 function configSource(steps: string, operators = `tumbling('1s')`): string {
-  return `import { defineConfig, derive, filter, map, session, tumbling } from '${CONFIG_URL}'
+  return `import { defineConfig, derive, filter, map, session, tumbling } from 'millrace'
 export default defineConfig({
   streams: [{
     name: 'plant', topic: 'plants/{plant}/{device}/{metric}',
@@ -49,7 +47,7 @@ async function publishAll(
 ): Promise<void> {
   const address = parseAddress(mqtt)
   if (address === null) throw new Error(`no address: ${mqtt}`)
-  const publisher = await MqttPublisher.connect({ address, windowMax: 10, timeoutMs: 10_000 })
+  const publisher = await MqttPublisher.connect({ address, windowMax: 10, timeoutMs: PATIENCE_MS })
   await Promise.all(messages.map(([topic, payload]) => publisher.publish(topic, Buffer.from(payload))))
   await publisher.close()
 }
@@ -72,7 +70,7 @@ test('steps decide what is stored; dry-run tells what others would have stored',
   ])
   const count = `SELECT toUInt32(count()) AS n FROM millrace.dead_letters`
   const ledger = 'SELECT toUInt32(sum(messages)) AS n FROM millrace.ledger'
-  await engine.queryUntil<{ n: number }>(ledger, ({ n }) => n === 6, 15_000)
+  await engine.queryUntil<{ n: number }>(ledger, ({ n }) => n === 6)
   const samples = await engine.query(
     'SELECT device, metric, value, text FROM millrace.samples ORDER BY device, metric',
   )
@@ -172,7 +170,7 @@ test('the config in the README is sound', async () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
   const source = /```ts\n(.*?)```/s.exec(readme)?.[1] ?? ''
   const config = join(newDirectory(), 'config.ts')
-  writeFileSync(config, source.replace(`'millrace'`, `'${CONFIG_URL}'`))
+  writeFileSync(config, source)
   const { pipelines } = await loadConfig(config)
   expect(pipelines[0].operators.map(({ label }) => label)).toEqual([
     '10s',
