@@ -5,7 +5,8 @@ export default defineConfig({
   test: {
     include: ['{base,codecs,operators,engine,loadgen,bench,docker}/**/*.test.ts'],
     pool: 'forks',
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // For what hangs: on a busy machine a test may take many times what it takes alone.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 })

@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import type { BenchSize, Measure } from './bench.ts'
 
 const FOLDER = import.meta.dirname
-const TIMEOUT_MS: Record<BenchSize, number> = { small: 30_000, full: 600_000 }
+const TIMEOUT_MS: Record<BenchSize, number> = { small: 240_000, full: 600_000 }
 
 /** What the child sends back, once. */
 export type ChildReport = { about: string; measures: Measure[] } | { fault: string }

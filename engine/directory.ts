@@ -36,8 +36,8 @@ const DRAINED = 'drained'
 const FORMAT_VERSION = 2
 const GENERATIONS_SINCE_MS = Date.UTC(2020)
 const START_COUNT_MAX = 2 ** 20 - 1
-/** An engine that was killed may take a moment to be gone. */
-const PREDECESSOR_WAIT_MS = 3000
+/** An engine that was killed may take a moment to be gone, on a busy machine seconds. */
+const PREDECESSOR_WAIT_MS = 10_000
 
 /** What the journals depend on: readings are dealt out, decoded, cut into windows and numbered by it. */
 export interface Layout extends ConfigLayout {

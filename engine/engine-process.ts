@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const CLI = fileURLToPath(new URL('./cli.ts', import.meta.url))
-const START_MS_MAX = 20_000
+/** Longer than anything takes on a busy machine: who still waits then, waits in vain. */
+export const PATIENCE_MS = 120_000
 const FREE_PORTS = [
   '--mqtt',
   '127.0.0.1:0',
@@ -44,15 +45,11 @@ export function temporaryDirectory(): { path: string; remove: () => void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) }
 }
 
-/** Runs a command to its end, or kills it at a time at which it hangs; then its code is null. */
-export async function runMillrace(
-  args: string[],
-  env: NodeJS.ProcessEnv = {},
-  timeoutMs = 0,
-): Promise<Outcome> {
+/** Runs a command to its end, or kills one that hangs; then its code is null. */
+export async function runMillrace(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   const child = spawn(process.execPath, [CLI, ...args], {
     env: { ...process.env, ...env },
-    timeout: timeoutMs,
+    timeout: PATIENCE_MS,
     killSignal: 'SIGKILL',
   })
   return new Promise((resolve) => {
@@ -102,23 +99,19 @@ export class EngineProcess {
     { isGroupLeader = false } = {},
   ): Promise<EngineProcess> {
     const engine = new EngineProcess(args, env, isGroupLeader)
-    const ready = await engine.event('ready', START_MS_MAX)
+    const ready = await engine.event('ready')
     engine.addresses = ready as unknown as Addresses
     return engine
   }
 
   /** The first event of that name, once it has come. */
-  async event(name: string, timeoutMs: number): Promise<EngineEvent> {
-    return this.eventWhere(name, () => true, timeoutMs)
+  async event(name: string): Promise<EngineEvent> {
+    return this.eventWhere(name, () => true)
   }
 
   /** The first event of that name that passes, once it has come. */
-  async eventWhere(
-    name: string,
-    isWanted: (event: EngineEvent) => boolean,
-    timeoutMs: number,
-  ): Promise<EngineEvent> {
-    const deadlineMs = performance.now() + timeoutMs
+  async eventWhere(name: string, isWanted: (event: EngineEvent) => boolean): Promise<EngineEvent> {
+    const deadlineMs = performance.now() + PATIENCE_MS
     for (;;) {
       const isOver = this.#child.exitCode !== null || performance.now() > deadlineMs
       const found = this.events.find((event) => event.event === name && isWanted(event))
@@ -145,7 +138,7 @@ export class EngineProcess {
   async killEngine(): Promise<void> {
     const deadPid = this.enginePid
     process.kill(deadPid, 'SIGKILL')
-    await this.eventWhere('ready', () => this.enginePid !== deadPid, START_MS_MAX)
+    await this.eventWhere('ready', () => this.enginePid !== deadPid)
   }
 
   /** Asks the store; each row an object. */
@@ -162,9 +155,9 @@ export class EngineProcess {
       .map((line) => JSON.parse(line))
   }
 
-  /** Asks again until the first row of the answer passes, at most `timeoutMs`; then the answer is what it is. */
-  async queryUntil<Row>(sql: string, isDone: (row: Row) => boolean, timeoutMs: number): Promise<Row> {
-    const deadlineMs = performance.now() + timeoutMs
+  /** Asks again until the first row of the answer passes; when it never does, the answer is what it is. */
+  async queryUntil<Row>(sql: string, isDone: (row: Row) => boolean): Promise<Row> {
+    const deadlineMs = performance.now() + PATIENCE_MS
     for (;;) {
       const [row] = await this.query<Row>(sql)
       if ((row !== undefined && isDone(row)) || performance.now() > deadlineMs) return row

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { EngineProcess, runMillrace, temporaryDirectory } from './engine-process.ts'
 
-const HANG_MS = 20_000
 /** A port of this machine where nobody listens: nothing leaves the journal. */
 const NO_SERVER = ['--clickhouse', 'http://127.0.0.1:1']
 const FREE = ['--mqtt', ':0', '--ws', ':0', '--http', ':0']
@@ -61,7 +60,7 @@ describe.each([
   ])('%s', async (_, change, pattern) => {
     const copy = copyWith(change)
     const args = ['start', '--data', copy, ...FREE, ...layout, ...NO_SERVER]
-    const { code, stderr, stdout } = await runMillrace(args, {}, HANG_MS)
+    const { code, stderr, stdout } = await runMillrace(args)
     expect(stdout).not.toContain('ready')
     const lines = stderr.trimEnd().split('\n')
     expect(lines.filter((line) => !line.includes('127.0.0.1:1'))).toEqual([expect.stringMatching(pattern)])

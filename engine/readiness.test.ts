@@ -56,11 +56,11 @@ test.each([
   expect(await readiness(engine)).toBe('200 ready\n')
   writeFileSync(join(path, call), '')
   const acknowledged = client.publishAsync('devices/d/telemetry', '{"a":1}', { qos: 1 })
-  await engine.event('fault', 10_000)
+  await engine.event('fault')
   expect(await readiness(engine)).toBe(`503 ${reason}\n`)
   rmSync(join(path, call))
   await acknowledged
-  await engine.eventWhere('fault', ({ isOver }) => isOver === true, 10_000)
+  await engine.eventWhere('fault', ({ isOver }) => isOver === true)
   expect(await readiness(engine)).toBe('200 ready\n')
 })
 
@@ -74,7 +74,7 @@ test('not ready while the journal is full, with what ClickHouse has to do with i
   cleanups.push(() => client.end(true))
   const payload = Buffer.alloc(1_000_000, 'x')
   for (let i = 0; i < 80; i++) client.publish('devices/d/telemetry', payload, { qos: 1 })
-  await engine.eventWhere('status', ({ isJournalFull }) => isJournalFull === true, 20_000)
+  await engine.eventWhere('status', ({ isJournalFull }) => isJournalFull === true)
   expect(await readiness(engine)).toMatch(
     /^503 the journal is full: ClickHouse takes no rows \(.*cannot be reached \(ECONNREFUSED\).*\)\n$/,
   )

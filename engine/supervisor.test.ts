@@ -112,7 +112,7 @@ describe('a killed engine', () => {
     await publish(engine, 10_000)
     expect(engine.events.some(({ event }) => event === 'replaying')).toBe(false)
     await engine.killEngine()
-    const replaying = await engine.event('replaying', 20_000)
+    const replaying = await engine.event('replaying')
     expect(replaying.totalBytes).toBeGreaterThan(100_000)
     expect(replaying.doneBytes).toBeLessThan(Number(replaying.totalBytes))
   })
@@ -144,7 +144,7 @@ describe('an engine that fails', () => {
     const { engine, flag } = await startFailing(fault)
     await until(() => faults(engine).length > 0)
     rmSync(flag)
-    await engine.eventWhere('fault', ({ isOver }) => isOver === true, 20_000)
+    await engine.eventWhere('fault', ({ isOver }) => isOver === true)
     const [death, recovery, ...others] = faults(engine)
     expect(death).toMatch(new RegExp(`^engine died \\(${reason}\\); started again$`))
     expect([recovery, ...others]).toEqual(['the engine runs again'])
@@ -180,12 +180,11 @@ test('a killed store is started again on the same port', async () => {
   await publish(engine, 500)
   const pid = engine.storePid
   process.kill(pid, 'SIGKILL')
-  await engine.eventWhere('fault', ({ code, isOver }) => code === 'STORE_DIED' && isOver === true, 20_000)
+  await engine.eventWhere('fault', ({ code, isOver }) => code === 'STORE_DIED' && isOver === true)
   expect(engine.storePid).not.toBe(pid)
   await engine.queryUntil<{ n: number }>(
     'SELECT toUInt32(count()) AS n FROM millrace.samples',
     ({ n }) => n === 1000,
-    10_000,
   )
   expect(await countSamples(engine)).toBe(1000)
   expect(await engine.stop()).toBe(0)

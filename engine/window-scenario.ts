@@ -109,7 +109,7 @@ export async function publishAll(
   const publisher = await MqttPublisher.connect({
     address: addressOf(mqtt),
     windowMax: 50,
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
   })
   await Promise.all(
     messages.map(async (message) => {

@@ -3,7 +3,13 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { parseAddress } from '../address.ts'
-import { EngineProcess, type Outcome, runMillrace, temporaryDirectory } from '../engine-process.ts'
+import {
+  EngineProcess,
+  type Outcome,
+  PATIENCE_MS,
+  runMillrace,
+  temporaryDirectory,
+} from '../engine-process.ts'
 import { startStore } from '../store/store.ts'
 import { connectStore } from '../store/target.ts'
 import type { AuditReport } from './audit.ts'
@@ -21,7 +27,7 @@ const QUICK_CONFIG = `export default { windows: { widths: ['1s', '3s'], lateness
 async function publishAll(mqtt: string, topic: string, payloads: readonly string[]): Promise<void> {
   const address = parseAddress(mqtt)
   if (address === null) throw new Error(`no address: ${mqtt}`)
-  const publisher = await MqttPublisher.connect({ address, windowMax: 10, timeoutMs: 10_000 })
+  const publisher = await MqttPublisher.connect({ address, windowMax: 10, timeoutMs: PATIENCE_MS })
   await Promise.all(payloads.map((payload) => publisher.publish(topic, Buffer.from(payload))))
   await publisher.close()
 }
@@ -91,7 +97,7 @@ test('balanced while it runs, after a kill, and after a drain; not when a row is
   expect(broken.code).toBe(1)
   expect(broken.stdout).toMatch(/\ndifference: samples of telemetry at .*the table has 0\n/)
   expect(broken.stdout).toMatch(/\nbalanced: NO\n$/)
-}, 120_000)
+})
 
 /** Over the store of a stopped engine, on a port of its own, after a statement. */
 async function auditStopped(data: string, sql: string): Promise<Outcome> {
@@ -141,7 +147,7 @@ test('rows that ClickHouse refuses are dead letters, and the books balance with 
   )
   expect(refused).toEqual([{ both: 1 }])
   expect(await engine.stop()).toBe(0)
-}, 60_000)
+})
 
 test('a directory that is none, and one that holds no journal, are refused in one line', async () => {
   const directory = temporaryDirectory()

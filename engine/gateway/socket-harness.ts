@@ -140,9 +140,9 @@ export async function openSocket(port: number): Promise<Socket> {
   return socket
 }
 
-/** Waits until `isTrue`, for at most ten seconds. */
+/** Waits until `isTrue`, for at most two minutes. */
 export async function until(isTrue: () => boolean, what: string): Promise<void> {
-  const giveUpMs = Date.now() + 10_000
+  const giveUpMs = Date.now() + 120_000
   while (!isTrue()) {
     if (Date.now() > giveUpMs) throw new Error(`waited in vain: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 5))

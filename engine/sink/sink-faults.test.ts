@@ -6,7 +6,7 @@ import { createClient } from '@clickhouse/client'
 import mqtt from 'mqtt'
 import { afterEach, expect, test } from 'vitest'
 import { loadConfig } from '../config-file.ts'
-import { CLI, EngineProcess, runMillrace, temporaryDirectory } from '../engine-process.ts'
+import { CLI, EngineProcess, PATIENCE_MS, runMillrace, temporaryDirectory } from '../engine-process.ts'
 import { startStore } from '../store/store.ts'
 import { compareWindows } from '../window-comparison.ts'
 
@@ -58,7 +58,7 @@ async function numberOf(url: string, sql: string): Promise<number> {
 }
 
 async function until(url: string, sql: string, expected: number): Promise<void> {
-  const deadlineMs = performance.now() + 40_000
+  const deadlineMs = performance.now() + PATIENCE_MS
   let found = -1
   while (found !== expected && performance.now() < deadlineMs) {
     await new Promise((resolve) => setTimeout(resolve, 200))
@@ -91,7 +91,7 @@ test('rows that ClickHouse refuses become dead letters alone; all others are sto
   const audit = await runMillrace(['audit', '--clickhouse', url, '--data', data])
   expect(audit.stdout).toMatch(/balanced: yes\n$/)
   expect(audit.code).toBe(0)
-}, 60_000)
+})
 
 test('a batch that touches more months than one insert may is sent in several', async () => {
   const { engine, url } = await startBoth()
@@ -102,16 +102,16 @@ test('a batch that touches more months than one insert may is sent in several', 
   await publish(engine, [JSON.stringify(readings), '{"v": 1}'])
   await until(url, 'SELECT count() AS n FROM millrace.samples', 401)
   await until(url, 'SELECT count() AS n FROM (SELECT DISTINCT toYYYYMM(ts) FROM millrace.samples)', 401)
-}, 60_000)
+})
 
 test('a table that is gone, and comes back, gets what waited for it', async () => {
   const { engine, url } = await startBoth()
   await command(url, 'RENAME TABLE millrace.samples TO millrace.elsewhere')
   await publish(engine, ['{"v": 1}', '{"v": 2}'])
-  await engine.eventWhere('fault', ({ code }) => code === 'STORE_REFUSES', 10_000)
+  await engine.eventWhere('fault', ({ code }) => code === 'STORE_REFUSES')
   await command(url, 'RENAME TABLE millrace.elsewhere TO millrace.samples')
   await until(url, 'SELECT count() AS n FROM millrace.samples', 2)
-}, 60_000)
+})
 
 test('windows and amendments: a row that is refused, one beyond the memory, a table that is gone for a while', async () => {
   const directory = temporaryDirectory()
@@ -159,7 +159,7 @@ export default defineConfig({
   const devices = ['d0', 'd1', 'd2', 'd3', 'd4', 'd5', 'd6']
   for (const device of devices)
     await publish(engine, [`{"ts":${now},"v":${device === 'd2' ? 13 : 1},"on":"yes"}`], device)
-  await engine.eventWhere('fault', ({ code }) => code === 'STORE_REFUSES', 20_000)
+  await engine.eventWhere('fault', ({ code }) => code === 'STORE_REFUSES')
   await command(url, 'RENAME TABLE millrace.elsewhere TO millrace.windows')
   await until(url, 'SELECT count() AS n FROM millrace.windows_latest', 2 * devices.length - 1)
   const letters = (table: string, code: number) =>
@@ -178,4 +178,4 @@ export default defineConfig({
   await client.close()
   expect([...new Set(differences.map((text) => text.split(' ')[3]))]).toEqual(['d3'])
   expect(await engine.stop()).toBe(0)
-}, 120_000)
+})

@@ -30,8 +30,8 @@ const WORKING_DIRECTORY = '/proc/self/cwd'
 const STOP_MS_MAX = 10_000
 /** Merges, inserts and queries leave the processors to those who acknowledge; at 19 inserts fall behind further. */
 const NICENESS = 10
-/** A store whose engine was killed is gone a moment later. */
-const PREDECESSOR_WAIT_MS = 3000
+/** A store whose engine was killed is gone a moment later, on a busy machine seconds. */
+const PREDECESSOR_WAIT_MS = 10_000
 
 interface Servers {
   readonly trusted: Server

@@ -8,7 +8,7 @@ import { openFixture, type StoreFixture } from './store-fixture.ts'
 let fixture: StoreFixture
 beforeAll(async () => {
   fixture = await openFixture()
-}, 60_000)
+})
 afterAll(() => fixture?.close())
 
 const apply = (options: MillraceOptions) => applyConfigToTables(fixture.target, checkConfig(options))
@@ -74,7 +74,7 @@ test('rows are kept as long as the config says, by stream and window, and for ev
   expect(await countBy(changes)).toEqual(before)
   await apply({})
   expect(await ttls()).toEqual({ rollups: 0, samples: 0 })
-}, 60_000)
+})
 
 test('points are kept as long as the config says, by stream and method', async () => {
   const { target } = fixture
