@@ -12,6 +12,7 @@ import { Prng } from '../base/prng.ts'
 import { StateWriter } from '../codecs/state.ts'
 import { AdaptiveDetector } from '../operators/detect/adaptive.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
+import { measureSelection } from './detection-selection.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const DATA = process.env.MILLRACE_ANOMALY_DATA ?? resolve(ROOT, '../shared/data/anomaly')
@@ -134,7 +135,12 @@ async function run(size: BenchSize): Promise<Measure[]> {
   if (!existsSync(DATA)) return cost
   const directory = mkdtempSync(join(tmpdir(), 'millrace-detection-'))
   try {
-    return [...measureNab(join(directory, 'nab')), ...measureSynthetic(join(directory, 'synth')), ...cost]
+    return [
+      ...measureNab(join(directory, 'nab')),
+      ...(await measureSelection(DATA)),
+      ...measureSynthetic(join(directory, 'synth')),
+      ...cost,
+    ]
   } finally {
     rmSync(directory, { recursive: true })
   }

@@ -7,20 +7,23 @@
 const DAY_MS = 86_400_000
 const BINS = 96
 const BIN_MS = DAY_MS / BINS
-/** How fast the profile follows, once as many days were seen. */
-const PROFILE_GAIN = 0.1
-/** It follows what is further off only up to so many errors. */
-const REACH_ERRORS = 2.5
+
+export interface ProfileSettings {
+  /** How fast the profile follows, once as many days were seen. */
+  profileGain: number
+  /** It follows what is further off only up to so many errors. */
+  reachErrors: number
+  /** A profile is one when its error is below this share of the spread without it. */
+  errorShare: number
+  /** Readings over which distances from the profile are averaged. */
+  offReadings: number
+}
 
 /** The profile is learned for so many days before its error is, and those before it is relied on. */
 const DAYS_LEARNING = 1
 const DAYS_MIN = 3
-/** A profile is one when its error is below this share of the spread without it. */
-const ERROR_SHARE = 0.45
 const SPREAD_GAIN = 1 / 288
 const ERROR_GAIN = 1 / 576
-/** Readings over which distances from the profile are averaged. */
-const OFF_READINGS = 12
 
 const FIRST_TS = 0
 const ERROR = 1
@@ -37,26 +40,31 @@ export function beginProfile(row: Float64Array, at: number, tsMs: number): void 
 
 /** The bin of a time. */
 export function binOf(tsMs: number): number {
-  return Math.floor((((tsMs % DAY_MS) + DAY_MS) % DAY_MS) / BIN_MS)
+  const bins = Math.floor(tsMs / BIN_MS)
+  return bins - Math.floor(bins / BINS) * BINS
 }
 
-/** The lowest that the bin or its neighbours usually bring, or `otherwise` when that is lower. */
+/** The lowest that the bin or its neighbours usually bring, or `otherwise` when that is lower; unknown bins are NaN. */
 export function usualLow(row: Float64Array, at: number, bin: number, otherwise: number): number {
+  const first = at + PROFILE
+  const before = row[first + (bin === 0 ? BINS - 1 : bin - 1)]
+  const after = row[first + (bin === BINS - 1 ? 0 : bin + 1)]
   let low = otherwise
-  for (let near = BINS - 1; near <= BINS + 1; near++) {
-    const usual = row[at + PROFILE + ((bin + near) % BINS)]
-    if (usual < low) low = usual
-  }
+  if (row[first + bin] < low) low = row[first + bin]
+  if (before < low) low = before
+  if (after < low) low = after
   return low
 }
 
 /** The highest, likewise. */
 export function usualHigh(row: Float64Array, at: number, bin: number, otherwise: number): number {
+  const first = at + PROFILE
+  const before = row[first + (bin === 0 ? BINS - 1 : bin - 1)]
+  const after = row[first + (bin === BINS - 1 ? 0 : bin + 1)]
   let high = otherwise
-  for (let near = BINS - 1; near <= BINS + 1; near++) {
-    const usual = row[at + PROFILE + ((bin + near) % BINS)]
-    if (usual > high) high = usual
-  }
+  if (row[first + bin] > high) high = row[first + bin]
+  if (before > high) high = before
+  if (after > high) high = after
   return high
 }
 
@@ -71,13 +79,14 @@ export function offProfile(
   tsMs: number,
   value: number,
   level: number,
+  settings: ProfileSettings,
 ): number {
   const days = (tsMs - row[at + FIRST_TS]) / DAY_MS
   const off = value - row[at + PROFILE + bin]
   if (Number.isNaN(off) || days < DAYS_LEARNING) return Number.NaN
   learnError(row, at, days, Math.abs(off))
   row[at + SPREAD] += SPREAD_GAIN * (Math.abs(value - level) - row[at + SPREAD])
-  row[at + OFF] += (off - row[at + OFF]) / OFF_READINGS
+  row[at + OFF] += (off - row[at + OFF]) / settings.offReadings
   return row[at + OFF]
 }
 
@@ -89,23 +98,32 @@ function learnError(row: Float64Array, at: number, days: number, size: number): 
 }
 
 /** Whether the series has a rhythm that is known well enough to rely on. */
-export function isRhythmic(row: Float64Array, at: number, tsMs: number): boolean {
-  return hasRhythm(row, at) && tsMs - row[at + FIRST_TS] >= DAYS_MIN * DAY_MS
+export function isRhythmic(row: Float64Array, at: number, tsMs: number, settings: ProfileSettings): boolean {
+  return hasRhythm(row, at, settings) && tsMs - row[at + FIRST_TS] >= DAYS_MIN * DAY_MS
 }
 
-function hasRhythm(row: Float64Array, at: number): boolean {
+function hasRhythm(row: Float64Array, at: number, settings: ProfileSettings): boolean {
   const error = row[at + ERROR]
-  return error > 0 && error < ERROR_SHARE * row[at + SPREAD]
+  return error > 0 && error < settings.errorShare * row[at + SPREAD]
 }
 
-export function learnProfile(row: Float64Array, at: number, bin: number, tsMs: number, value: number): void {
+export function learnProfile(
+  row: Float64Array,
+  at: number,
+  bin: number,
+  tsMs: number,
+  value: number,
+  settings: ProfileSettings,
+): void {
   const usual = row[at + PROFILE + bin]
   if (Number.isNaN(usual)) {
     row[at + PROFILE + bin] = value
     return
   }
   const days = (tsMs - row[at + FIRST_TS]) / DAY_MS
-  const reach = hasRhythm(row, at) ? REACH_ERRORS * row[at + ERROR] : Number.POSITIVE_INFINITY
+  const reach = hasRhythm(row, at, settings)
+    ? settings.reachErrors * row[at + ERROR]
+    : Number.POSITIVE_INFINITY
   const off = Math.min(reach, Math.max(-reach, value - usual))
-  row[at + PROFILE + bin] = usual + Math.max(PROFILE_GAIN, 1 / (days + 1)) * off
+  row[at + PROFILE + bin] = usual + Math.max(settings.profileGain, 1 / (days + 1)) * off
 }
