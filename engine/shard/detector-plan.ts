@@ -2,7 +2,7 @@
  * Which detectors there are, and whose readings they see. Each stands by itself, so that what it learned outlives a change of its
  * neighbours; streams with the same detector over every reading share it. Pure; runs once, at start.
  */
-import type { DetectorSpec } from '../../operators/detect/detector-spec.ts'
+import { type DetectorSpec, stateVersion } from '../../operators/detect/detector-spec.ts'
 import type { Branch } from '../config.ts'
 import { fingerprint } from '../config-layout.ts'
 import { takesAll } from '../steps/metric-filter.ts'
@@ -10,7 +10,7 @@ import { EVERY_BRANCH } from '../steps/row-branches.ts'
 import type { PipelineStream } from './pipeline-stream.ts'
 
 export interface DetectorPlan {
-  /** Names it in a snapshot. */
+  /** Names it in a snapshot: what it is told to do, and the version of its state, which the first one does without. */
   key: string
   /** As the column `detector` names it. */
   label: string
@@ -28,7 +28,8 @@ export function planDetectors(streams: readonly PipelineStream[]): DetectorPlan[
       const fed = branches.map((branch) => pipeline.branches[branch])
       const isWhole = fed.some(({ filter, selection }) => filter === null && takesAll(selection))
       const sees = isWhole ? '' : JSON.stringify([stream.name, fed.map(nameOf)])
-      const key = JSON.stringify([sees, label, spec])
+      const version = stateVersion(spec.kind)
+      const key = JSON.stringify([sees, label, spec, ...(version === 1 ? [] : [version])])
       const same = plans.get(key)
       const bits = isWhole ? EVERY_BRANCH : branches.reduce((sum, branch) => sum | (1 << branch), 0)
       if (same === undefined) plans.set(key, { key, label, spec, streams: [index], branches: bits })

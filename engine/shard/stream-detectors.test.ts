@@ -103,6 +103,22 @@ describe('a snapshot', () => {
     expect(take(other).map(shortOf)).toEqual(['d.a hot cleared 0 6000'])
   })
 
+  test('of another version of a detector: that one begins anew, the others go on', () => {
+    const pipeline = pipelineOf(options)
+    for (let i = 0; i < 5; i++) send(pipeline, 'x/d', { ts: ARRIVAL_MS + i * 1000, a: 90 })
+    expect(take(pipeline).map(shortOf)).toEqual(['d.a hot raised 0 0'])
+    const other = reloaded(pipeline, options, (image) => {
+      const version = image.indexOf('},2]', image.indexOf('"kind":"adaptive"'))
+      expect(version).toBeGreaterThan(0)
+      image.write('},9]', version)
+    })
+    const series = (one: Pipeline) => one.detectors.all.map(({ series }) => series.count)
+    expect(series(pipeline).slice(0, 2)).toEqual([1, 1])
+    expect(series(other).slice(0, 2)).toEqual([1, 0])
+    for (let i = 10; i < 20; i++) send(other, 'x/d', { ts: ARRIVAL_MS + i * 1000, a: 10 })
+    expect(take(other).map(shortOf)).toEqual(['d.a hot cleared 0 9000'])
+  })
+
   test('a flush, as at a clean stop, forgets nothing', () => {
     const pipeline = pipelineOf(options)
     send(pipeline, 'x/d', { ts: ARRIVAL_MS, a: 90 })

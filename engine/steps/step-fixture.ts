@@ -117,11 +117,17 @@ export function booksOf({ ledger }: Pipeline): Books {
 }
 
 /** A pipeline with the state of this one, which has no rows. */
-export function reloaded(pipeline: Pipeline, options: MillraceOptions): Pipeline {
+export function reloaded(
+  pipeline: Pipeline,
+  options: MillraceOptions,
+  edit: (image: Buffer) => void = () => {},
+): Pipeline {
   const writer = new StateWriter()
   pipeline.save(writer)
   const parts = writer.parts.map((part) => Buffer.from(part.buffer, part.byteOffset, part.byteLength))
   const copy = pipelineOf(options)
-  copy.load(new StateReader(new Uint8Array(Buffer.concat(parts))))
+  const image = Buffer.concat(parts)
+  edit(image)
+  copy.load(new StateReader(new Uint8Array(image)))
   return copy
 }

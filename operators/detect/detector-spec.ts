@@ -32,6 +32,13 @@ export type DetectorSpec = DetectorKind & {
   coolDownMs: number
 }
 
+/** To be raised when what a kind learned, or how it goes on from there, is another: what an earlier one learned is then forgotten. */
+const STATE_VERSIONS: Partial<Record<DetectorSpec['kind'], number>> = { adaptive: 2 }
+
+export function stateVersion(kind: DetectorSpec['kind']): number {
+  return STATE_VERSIONS[kind] ?? 1
+}
+
 const MINUTE_MS = 60_000
 const HOUR_MS = 3_600_000
 
