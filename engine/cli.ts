@@ -13,6 +13,7 @@ const HELP = `millrace: device telemetry in over MQTT and WebSocket, ClickHouse 
   millrace query "SQL"         run a query and print a table
   millrace audit               compare the ledger with the tables and the journal
   millrace dead-letters        list what could not be decoded, or send it again
+  millrace device              register devices, and say what they may
   millrace detect FILE.csv...  find anomalies in recorded series
   millrace store               run the embedded ClickHouse alone
   millrace load                put load on an engine and verify what arrived
@@ -32,6 +33,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   query: async () => (await import('./cli/query-command.ts')).queryCommand,
   audit: async () => (await import('./cli/audit-command.ts')).auditCommand,
   'dead-letters': async () => (await import('./cli/dead-letters-command.ts')).deadLettersCommand,
+  device: async () => (await import('./cli/device-command.ts')).deviceCommand,
   detect: async () => (await import('./cli/detect-command.ts')).detectCommand,
   store: async () => (await import('./cli/store-command.ts')).storeCommand,
   load: async () => (await import('../loadgen/load-command.ts')).loadCommand,
@@ -45,7 +47,8 @@ async function startDemoFleet(mqtt: Address): Promise<DemoFleet> {
 
 async function main(args: string[]): Promise<number> {
   const [name = '--help', ...rest] = args
-  const io: CommandIo = { stdout: process.stdout, stderr: process.stderr, env: process.env }
+  const { stdin, stdout, stderr, env } = process
+  const io: CommandIo = { stdin, stdout, stderr, env }
   if (name === '--help' || name === '-h' || name === 'help') {
     io.stdout.write(HELP)
     return 0

@@ -318,7 +318,8 @@ test.each([
   [['list', '--store', ':1', '--clickhouse', 'http://x'], /takes --store or --clickhouse, not both/],
   [['list', '--clickhouse', 'ftp://x'], /--clickhouse takes a URL/],
 ])('a wrong call, %j, is refused', async (args, pattern) => {
-  const io = { stdout: process.stdout, stderr: process.stderr, env: {} }
+  const { stdin, stdout, stderr } = process
+  const io = { stdin, stdout, stderr, env: {} }
   const call = deadLettersCommand(args, io)
   await expect(call).rejects.toThrow(pattern)
   await expect(call).rejects.toBeInstanceOf(UsageError)

@@ -27,7 +27,8 @@ const figures = {
 
 function capture({ isTty = false, isJson = false } = {}) {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const io = { stdout: Object.assign(stdout, { isTTY: isTty, columns: 60 }), stderr, env: {} }
+  const out = Object.assign(stdout, { isTTY: isTty, columns: 60 })
+  const io = { stdin: process.stdin, stdout: out, stderr, env: {} }
   const read = (stream: PassThrough) => (stream.read() ?? '').toString()
   return {
     terminal: createConsole(io, isJson, isTty),

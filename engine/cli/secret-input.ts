@@ -1,0 +1,43 @@
+/** A password from where no list of processes and no shell history shows it: a pipe, or a terminal that does not echo. */
+import { createInterface } from 'node:readline'
+import { type CommandIo, UsageError } from './command.ts'
+
+const LENGTH_MAX = 4096
+
+/** From a terminal asked for twice; else all of standard input, without the line's end. Throws UsageError. */
+export async function readPassword(io: CommandIo, what: string): Promise<Buffer> {
+  if (!io.stdin.isTTY) return fromPipe(io)
+  const first = await ask(io, `password of ${what}: `)
+  if ((await ask(io, 'again: ')) !== first) throw new UsageError('the two passwords differ')
+  return Buffer.from(first)
+}
+
+async function fromPipe({ stdin }: CommandIo): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of stdin) {
+    size += chunk.length
+    if (size > LENGTH_MAX) throw new UsageError(`a password has at most ${LENGTH_MAX} bytes`)
+    chunks.push(Buffer.from(chunk))
+  }
+  const password = Buffer.concat(chunks)
+  const end = password.at(-1) === 0x0a ? (password.at(-2) === 0x0d ? -2 : -1) : undefined
+  return password.subarray(0, end)
+}
+
+async function ask({ stdin, stderr }: CommandIo, question: string): Promise<string> {
+  stderr.write(question)
+  // Without an output readline echoes nothing; in its raw mode neither does the terminal.
+  const lines = createInterface({ input: stdin, terminal: true })
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      lines.once('line', resolve)
+      lines.once('SIGINT', () => reject(new UsageError('stopped')))
+      lines.once('close', () => reject(new UsageError('no password was given')))
+    })
+  } finally {
+    lines.removeAllListeners('close')
+    lines.close()
+    stderr.write('\n')
+  }
+}
