@@ -8,6 +8,7 @@ import { systemClock } from '../base/clock.ts'
 import { DEFAULT_CONFIG } from '../engine/config.ts'
 import { Gateway } from '../engine/gateway/gateway-core.ts'
 import type { Transport } from '../engine/gateway/transport.ts'
+import { openIdentities } from '../engine/registry/open-identities.ts'
 import { Doorbell } from '../engine/ring/doorbell.ts'
 import { createRing, RingConsumer } from '../engine/ring/ring.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
@@ -50,6 +51,7 @@ function intakeOf(protocolVersion: 4 | 5, qos: 0 | 1 | 2): () => void {
     elapsedUs: () => performance.now() * 1000,
     takeNumber: () => ++number,
     peers: [],
+    identities: openIdentities(),
   })
   const transport = new CountingTransport()
   const connection = gateway.accept(transport)

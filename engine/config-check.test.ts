@@ -15,12 +15,27 @@ describe('refused', () => {
     [Promise.resolve({}), 'the default export is Promise { {} }, must be an object'],
     [[], 'the default export is [], must be an object'],
     [new Map(), 'the default export is Map(0) {}, must be an object'],
-    [{ stream: [] }, 'stream is [], must be left out; known here are streams, windows, batch, limits'],
+    [
+      { stream: [] },
+      'stream is [], must be left out; known here are streams, windows, batch, limits, access',
+    ],
     [
       { windows: circular },
       /^config: windows\.self is <ref \*1> .*, must be left out; known here are widths/,
     ],
     [{ streams: [] }, 'streams is [], must be a list with at least one entry'],
+    [{ access: { role: {} } }, 'access.role is {}, must be left out; known here are roles, jwt'],
+    [
+      { access: { roles: { 'a b': {} } } },
+      'access.roles.a b is {}, must be named otherwise: a name must be 1 to 64',
+    ],
+    [
+      { access: { roles: { a: { publish: ['x', 'x{device}'] } } } },
+      'access.roles.a.publish[1] is "x{device}", must be a topic filter with whole levels {device}, {client}, {group},',
+    ],
+    [{ access: { roles: { a: { subscribe: 'x/#' } } } }, 'access.roles.a.subscribe is "x/#", must be a list'],
+    [{ access: { jwt: {} } }, 'access.jwt.keys is undefined, must be the path of a JWKS file'],
+    [{ access: { jwt: { keys: 'a', issuer: 1 } } }, 'access.jwt.issuer is 1, must be a text'],
     [{ streams: ['a'] }, 'streams[0] is "a", must be an object'],
     [{ streams: [stream, null] }, 'streams[1] is null, must be an object'],
     [
@@ -104,4 +119,19 @@ test('every number has a range, which its default is in, and both ends of which 
     for (const value of [min - 1, max + 1])
       expect(() => checkConfig({ [part]: { [key]: value } })).toThrow(`from ${min} to ${max}`)
   }
+})
+
+test('a role takes the place of its default, the others stay', () => {
+  const { access } = checkConfig({
+    access: {
+      roles: { device: { publish: ['a/{device}'] }, reader: { subscribe: ['#'] } },
+      jwt: { keys: 'k.json' },
+    },
+  })
+  expect(access.roles).toEqual({
+    ...DEFAULT_CONFIG.access.roles,
+    device: { publish: ['a/{device}'], subscribe: [] },
+    reader: { publish: [], subscribe: ['#'] },
+  })
+  expect(access.jwt).toEqual({ keys: 'k.json', issuer: null, audience: null, claim: 'sub' })
 })

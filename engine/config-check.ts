@@ -5,6 +5,7 @@
 
 import { durationLabel } from '../operators/window-spec.ts'
 import { DEFAULT_CONFIG, type MillraceConfig, type WindowConfig } from './config.ts'
+import { checkAccess } from './config-access.ts'
 import { type CheckedStream, checkStreams } from './config-streams.ts'
 import { ConfigError, checkList, checkObject, checkWhole, durationMs } from './config-value.ts'
 
@@ -61,6 +62,7 @@ export function checkConfig(given: unknown): MillraceConfig {
     windows,
     batch: checkNumbers('batch', DEFAULT_CONFIG.batch, fields.batch),
     limits,
+    access: checkAccess(fields.access),
   }
 }
 

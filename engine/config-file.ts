@@ -3,7 +3,7 @@
  * its `import ... from 'millrace'` is this engine's.
  */
 import { registerHooks } from 'node:module'
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { inspect } from 'node:util'
 import type { MillraceConfig } from './config.ts'
@@ -23,11 +23,19 @@ export async function loadConfig(file: string | null): Promise<MillraceConfig> {
   if (file === null) return checkConfig({})
   try {
     const module = await import(pathToFileURL(resolve(file)).href)
-    return checkConfig(module.default)
+    return besideFile(checkConfig(module.default), file)
   } catch (error) {
     if (error instanceof ConfigError) throw error
     throw new EngineError('CONFIG', `config ${file} can't be loaded: ${firstLine(error)}`, error)
   }
+}
+
+/** Paths in a config begin where its file is. */
+function besideFile(config: MillraceConfig, file: string): MillraceConfig {
+  const { jwt } = config.access
+  if (jwt === null) return config
+  const keys = resolve(dirname(resolve(file)), jwt.keys)
+  return { ...config, access: { ...config.access, jwt: { ...jwt, keys } } }
 }
 
 /** Of whatever was thrown: a config is code, and need not throw errors. */

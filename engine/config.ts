@@ -344,7 +344,36 @@ export interface LimitsConfig {
   detectedSeriesMax: number
 }
 
+/**
+ * Topic filters that a role may use: `devices/{device}/#`. A placeholder fills a level: `{device}` is the device's own name,
+ * `{client}` its client identifier, `{group}` any of its groups, `{member}` any device in one of its groups.
+ */
+export interface RoleOptions {
+  publish?: string[]
+  subscribe?: string[]
+}
+
+export interface JwtOptions {
+  /** A JWKS file (RFC 7517), beside the config; each key says its `alg`: RS256, ES256, EdDSA or HS256. */
+  keys: string
+  /** What `iss` and `aud` of a token must be; not looked at when left out. */
+  issuer?: string
+  audience?: string
+  /** The claim that names the device; `sub` when left out. */
+  claim?: string
+}
+
+export interface AccessOptions {
+  /**
+   * By name. Those of the roles `device`, `gateway` and `anonymous` take the place of their defaults; a device has the role it
+   * was registered with.
+   */
+  roles?: Record<string, RoleOptions>
+  jwt?: JwtOptions
+}
+
 export interface MillraceOptions {
+  access?: AccessOptions
   streams?: StreamOptions[]
   windows?: Partial<WindowConfig>
   batch?: Partial<BatchConfig>
@@ -411,6 +440,24 @@ export interface StreamPipeline {
   detectors: StreamDetector[]
 }
 
+export interface RoleConfig {
+  publish: string[]
+  subscribe: string[]
+}
+
+export interface JwtConfig {
+  keys: string
+  issuer: string | null
+  audience: string | null
+  claim: string
+}
+
+/** Who may what, checked. */
+export interface AccessConfig {
+  roles: Record<string, RoleConfig>
+  jwt: JwtConfig | null
+}
+
 /** A whole config, checked. Functions are in `pipelines` alone: the rest can be sent to threads. */
 export interface MillraceConfig {
   streams: StreamConfig[]
@@ -419,6 +466,7 @@ export interface MillraceConfig {
   windows: WindowConfig
   batch: BatchConfig
   limits: LimitsConfig
+  access: AccessConfig
 }
 
 export const DEFAULT_CONFIG: Omit<MillraceConfig, 'pipelines'> = {
@@ -442,5 +490,16 @@ export const DEFAULT_CONFIG: Omit<MillraceConfig, 'pipelines'> = {
     ringSizeBytes: 16 << 20,
     metricsPerDeviceMax: 1000,
     detectedSeriesMax: 20_000,
+  },
+  access: {
+    roles: {
+      device: { publish: ['devices/{device}/#'], subscribe: ['devices/{device}/#'] },
+      gateway: {
+        publish: ['devices/{device}/#', 'devices/{member}/#'],
+        subscribe: ['devices/{device}/#', 'devices/{member}/#'],
+      },
+      anonymous: { publish: ['#'], subscribe: ['#', '$SYS/#'] },
+    },
+    jwt: null,
   },
 }

@@ -39,6 +39,7 @@ async function start({ configFile, ...options }: EngineLaunch): Promise<void> {
       {
         onFault: (fault) => report({ kind: 'fault', fault }),
         onAlerts: (alerts) => report({ kind: 'alerts', alerts }),
+        onRefusals: (refusals) => report({ kind: 'refusals', refusals }),
         onDeath: die,
       },
     )

@@ -1,6 +1,7 @@
 /** What passes between the supervisor and the engine's process. */
 import type { EngineAddresses, EngineOptions } from './engine.ts'
 import type { Fault } from './fault-log.ts'
+import type { Refusal } from './registry/credentials.ts'
 import type { Alert } from './shard/alert.ts'
 import type { EngineStatus } from './status.ts'
 
@@ -19,6 +20,7 @@ export type EngineReport =
   | { kind: 'fault'; fault: Fault }
   /** Numbers that are not known are null on this way. */
   | { kind: 'alerts'; alerts: readonly Alert[] }
+  | { kind: 'refusals'; refusals: readonly Refusal[] }
   | EngineEnd
 
 /** The last words of an engine. */

@@ -1,8 +1,10 @@
 /**
- * One engine: data directory, store, gateway and shard threads, HTTP port. Lives on the main thread, which touches no
+ * One engine: data directory, registry, store, gateway and shard threads, HTTP port. Lives on the main thread, which touches no
  * reading: it starts things in order, adds up figures, and stops things in order.
  */
+import { join } from 'node:path'
 import { MessageChannel, type TransferListItem } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
 import type { Address } from './address.ts'
 import type { MillraceConfig } from './config.ts'
 import { layoutOf } from './config-layout.ts'
@@ -13,6 +15,9 @@ import { type Fault, FaultLog } from './fault-log.ts'
 import { ConnectionCounts } from './gateway/connection-counts.ts'
 import type { DoorAddresses, GatewaySetup } from './gateway/gateway.ts'
 import { HttpServer } from './http/http-server.ts'
+import type { Refusal } from './registry/credentials.ts'
+import { REGISTRY_NAME } from './registry/registry.ts'
+import { RegistryKeeper } from './registry/registry-keeper.ts'
 import { Doorbell } from './ring/doorbell.ts'
 import { createRing } from './ring/ring.ts'
 import type { Alert } from './shard/alert.ts'
@@ -57,6 +62,8 @@ export interface EngineOptions {
   shards: number | null
   shardsDefault: number
   journalSizeBytesMax: number
+  /** Clients without credentials are let in from anywhere. */
+  allowsAnonymous: boolean
 }
 
 export interface EngineAddresses {
@@ -73,6 +80,8 @@ export interface EngineEvents {
   onFault(fault: Fault): void
   /** Their rows are durable in the journal; after a crash some may come again. */
   onAlerts(alerts: readonly Alert[]): void
+  /** What clients were refused; not every single one of many. */
+  onRefusals(refusals: readonly Refusal[]): void
   /** The engine can't go on; the process must end and start again. */
   onDeath(error: Error): void
 }
@@ -84,6 +93,7 @@ export class Engine {
   #events: EngineEvents
   #directory: DataDirectory
   #store: StoreKeeper
+  #registry: RegistryKeeper | null = null
   #workers: WorkerHandle[] = []
   #http: HttpServer | null = null
   #tls: TlsKeeper | null = null
@@ -156,6 +166,8 @@ export class Engine {
   async #start(): Promise<void> {
     this.#tls = this.#openTls()
     this.#life = this.#directory.countStart()
+    const registry = await this.#openRegistry()
+    this.#registry = registry
     await this.#store.start()
     const [first, ...others] = this.#workerSetups(await this.#openJournals())
     this.#directory.noteUndrained()
@@ -169,6 +181,7 @@ export class Engine {
     this.#http = await HttpServer.listen(this.#options.http, {
       board: this.board,
       unreadyReason: () => this.unreadyReason(),
+      passwords: () => registry.passwords,
     })
     this.#sampling = setInterval(() => {
       this.#sampleCpu()
@@ -192,6 +205,13 @@ export class Engine {
         for (const worker of this.#workers) void worker.request({ kind: 'renewTls', material })
       },
       onFault: (fault) => this.#onFault('tls', fault),
+    })
+  }
+
+  #openRegistry(): Promise<RegistryKeeper> {
+    return RegistryKeeper.open(join(this.#directory.path, REGISTRY_NAME), this.#options.config.access, {
+      onFault: (fault) => this.#onFault('registry', fault),
+      onRefusals: (refusals) => this.#events.onRefusals(refusals),
     })
   }
 
@@ -302,6 +322,7 @@ export class Engine {
         },
       ]
     })
+    const identities = this.#gatewayIdentities()
     const setup = {
       index,
       mqtt,
@@ -318,8 +339,17 @@ export class Engine {
       connectionEpoch: this.#life,
       streams: config.streams,
       limits: config.limits,
+      identities,
     }
-    return { setup, transfer: peers.map((peer) => peer.port) }
+    return { setup, transfer: [...peers.map((peer) => peer.port), identities.port] }
+  }
+
+  #gatewayIdentities(): GatewaySetup['identities'] {
+    assert(this.#registry !== null, 'the registry is open before gateways are')
+    const { port1, port2 } = new MessageChannel()
+    this.#registry.serve(port1)
+    const { config, allowsAnonymous } = this.#options
+    return { access: config.access, allowsAnonymous, isUsed: this.#registry.isUsed, port: port2 }
   }
 
   /** Resolves once its gateway listens and its shard's journal is open, with the gateway's ports. Throws EngineError. */
@@ -377,6 +407,7 @@ export class Engine {
     this.#tls?.stop()
     this.#isStopping = true
     await Promise.all(this.#workers.map((worker) => worker.stop()))
+    await this.#registry?.close()
     await this.#http?.close()
     await this.#store.stop()
     if (isDrained) this.#directory.noteDrained()

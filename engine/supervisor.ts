@@ -13,6 +13,7 @@ import type {
   EngineRequest,
 } from './engine-messages.ts'
 import type { Fault } from './fault-log.ts'
+import type { Refusal } from './registry/credentials.ts'
 import type { Alert } from './shard/alert.ts'
 
 const PAUSE_MS_MIN = 500
@@ -29,6 +30,7 @@ export interface SupervisorEvents {
   onReplaying(doneBytes: number, totalBytes: number): void
   onFault(fault: Fault): void
   onAlerts(alerts: readonly Alert[]): void
+  onRefusals(refusals: readonly Refusal[]): void
 }
 
 export interface SupervisorSettings {
@@ -136,6 +138,9 @@ export class Supervisor {
         break
       case 'alerts':
         this.#events.onAlerts(report.alerts)
+        break
+      case 'refusals':
+        this.#events.onRefusals(report.refusals)
     }
   }
 

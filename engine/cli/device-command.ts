@@ -12,7 +12,7 @@ import { ImportError, importDevices } from './device-import.ts'
 import { checkedName, DEVICE_OPTIONS, type DeviceValues, fieldsOf, passwordOf } from './device-options.ts'
 import { listDevices, showDevice } from './device-pages.ts'
 
-const HELP = `millrace device add NAME [options]     registers a device; it may then publish and subscribe below devices/NAME/
+const HELP = `millrace device add NAME [options]     registers a device: it may publish and subscribe below devices/NAME/
 millrace device set NAME [options]     changes one: what is named takes the place of what was there
 millrace device token NAME             makes a bearer token and prints it, once; --replace ends those before it
 millrace device list [--group G] [--role R] [--disabled]
@@ -31,9 +31,9 @@ millrace device import FILE            a .csv with a header, or .jsonl; - reads 
   --data DIR             the engine's data directory (default ./millrace-data); it may be running
   --json                 one JSON object a line
 
-Columns of an import: name, password, token, certificate, role, groups (a;b), enabled, version, and meta.KEY, all but
-the first optional; all devices are registered, or none. An engine that runs knows of a change within a second: who is
-removed, disabled, or may something else from then on, is disconnected.
+Columns of an import: name, password, token, certificate, role, groups (a;b), enabled, version, and meta.KEY,
+all but the first optional; all devices are registered, or none. An engine that runs knows of a change within a
+second: who is removed, disabled, or may something else from then on, is disconnected.
 Exit codes: 0 done, 1 not done, 2 the options make no sense.
 `
 

@@ -29,7 +29,8 @@ const HELP = `millrace start [config.ts]: runs the engine
   --journal-max SIZE     how far the journal may grow while ClickHouse is away (default 8G)
   --no-restart           exit with 1 when the engine dies, for a service manager that starts things again;
                          else the engine is started again from its journal
-  --allow-anonymous      let unknown devices in on addresses beyond loopback
+  --allow-anonymous      let clients in without credentials, from everywhere; else they are let in from
+                         this machine, until the first device is registered (millrace device)
   --demo, --no-demo      connect a demo fleet, or not
   --json                 events as JSON, one a line
 
@@ -79,6 +80,7 @@ export async function startCommand(
         onReplaying: (doneBytes, totalBytes) => terminal.replaying(doneBytes, totalBytes),
         onFault: (fault) => terminal.fault(fault),
         onAlerts: (alerts) => terminal.alerts(alerts),
+        onRefusals: (refusals) => terminal.refusals(refusals),
       },
     )
   } catch (error) {

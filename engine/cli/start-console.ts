@@ -4,6 +4,7 @@ import { printable } from '../audit/printable.ts'
 import type { EngineAddresses } from '../engine.ts'
 import type { EngineFigures } from '../engine-messages.ts'
 import type { Fault } from '../fault-log.ts'
+import type { Refusal } from '../registry/credentials.ts'
 import type { Alert } from '../shard/alert.ts'
 import type { CommandIo } from './command.ts'
 
@@ -14,6 +15,7 @@ export interface StartConsole {
   replaying(doneBytes: number, totalBytes: number): void
   fault(fault: Fault): void
   alerts(alerts: readonly Alert[]): void
+  refusals(refusals: readonly Refusal[]): void
   warning(message: string): void
   stopping(): void
   stopped(rowsStored: number, isDrained: boolean): void
@@ -53,6 +55,10 @@ class JsonConsole implements StartConsole {
 
   alerts(alerts: readonly Alert[]): void {
     for (const alert of alerts) this.#emit({ event: 'alert', ...alert })
+  }
+
+  refusals(refusals: readonly Refusal[]): void {
+    for (const refusal of refusals) this.#emit({ event: 'refused', ...refusal })
   }
 
   warning(message: string): void {
@@ -137,6 +143,11 @@ class TextConsole implements StartConsole {
     for (const alert of alerts) this.#line(alertText(alert))
   }
 
+  refusals(refusals: readonly Refusal[]): void {
+    this.#endLine()
+    for (const refusal of refusals) this.#io.stderr.write(`millrace: ${refusalText(refusal)}\n`)
+  }
+
   warning(message: string): void {
     this.#endLine()
     this.#io.stderr.write(`millrace: warning: ${message}\n`)
@@ -205,6 +216,17 @@ function alertText(alert: Alert): string {
   const expected = isExpected ? `, expected ${short(expectedLow)} to ${short(expectedHigh)}` : ''
   const name = printable(`${stream} ${device} ${metric}`)
   return `alert  ${severity} ${detector} ${state}: ${name} is ${short(value)}${expected}`
+}
+
+function refusalText({ what, reason, device, client, address, topic, count }: Refusal): string {
+  const about = [
+    device === '' ? '' : ` of ${device}`,
+    topic === '' ? '' : ` ${what === 'subscribe' ? 'to' : 'on'} ${topic}`,
+    client === '' ? '' : `, client ${client}`,
+    address === '' ? '' : `, from ${address}`,
+    count === 1 ? '' : `, ${grouped(count)} times`,
+  ]
+  return printable(`refused ${what}${about.join('')}: ${reason}`)
 }
 
 /** What is not a number came as null. */

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { formatAddress, isLoopback } from '../address.ts'
 import { EngineError } from '../engine-error.ts'
 import type { EngineLaunch } from '../engine-messages.ts'
+import { hasDevices } from '../registry/registry.ts'
 import { PASSWORD_VARIABLE as STORE_PASSWORD } from '../store/child-messages.ts'
 import type { ServerAddress } from '../store-keeper.ts'
 import {
@@ -53,7 +54,7 @@ export function startOptions(
   const shards = values.shards === undefined ? null : countOption('shards', values.shards, 1, 64)
   if (gateways === 0 && shards !== null && shards > 1)
     throw new UsageError('--gateways 0 runs one shard, on the same thread')
-  const launch: EngineLaunch = {
+  return {
     dataPath: resolve(values.data),
     configFile: configFile === undefined ? null : resolve(configFile),
     mqtt: addressOption('mqtt', values.mqtt),
@@ -66,30 +67,34 @@ export function startOptions(
     gateways,
     shards: gateways === 0 ? 1 : shards,
     shardsDefault: Math.max(1, cores >> 1),
+    allowsAnonymous: values['allow-anonymous'],
     journalSizeBytesMax: sizeOption('journal-max', values['journal-max'], JOURNAL_SIZE_BYTES_MIN),
+  }
+}
+
+/** What somebody should know of the engine that is being started. */
+export function startWarnings(launch: EngineLaunch, env: NodeJS.ProcessEnv): string[] {
+  const { server, store, dataPath, allowsAnonymous } = launch
+  const warnings: string[] = []
+  if (server === null && !isLoopback(store.host) && !env[STORE_PASSWORD]) {
+    const where = `--store ${formatAddress(store)}`
+    warnings.push(
+      `${where} lets everybody who reaches it read all tables by SQL: set ${STORE_PASSWORD}, or use 127.0.0.1`,
+    )
   }
   for (const [name, address] of [
     ['mqtt', launch.mqtt],
     ['ws', launch.webSocket],
-    ['mqtts', launch.tls?.clientCertificate === 'require' ? null : launch.mqtts],
+    ['mqtts', launch.mqtts],
     ['wss', launch.wss],
   ] as const) {
-    if (address === null || isLoopback(address.host) || values['allow-anonymous']) continue
-    throw new UsageError(
-      `--${name} ${formatAddress(address)} would let any device in from outside: add --allow-anonymous, or use 127.0.0.1`,
+    if (address === null || isLoopback(address.host) || allowsAnonymous || hasDevices(dataPath)) continue
+    const where = `--${name} ${formatAddress(address)}`
+    warnings.push(
+      `${where} lets only registered devices in from outside, and there are none: see millrace device, or add --allow-anonymous`,
     )
   }
-  return launch
-}
-
-/** What somebody should know of the engine that is being started. */
-export function startWarnings({ server, store }: EngineLaunch, env: NodeJS.ProcessEnv): string[] {
-  const isEveryones = server === null && !isLoopback(store.host) && !env[STORE_PASSWORD]
-  if (!isEveryones) return []
-  const where = `--store ${formatAddress(store)}`
-  return [
-    `${where} lets everybody who reaches it read all tables by SQL: set ${STORE_PASSWORD}, or use 127.0.0.1`,
-  ]
+  return warnings
 }
 
 function serverAddress(url: string, env: NodeJS.ProcessEnv): ServerAddress {

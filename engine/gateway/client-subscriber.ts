@@ -12,6 +12,7 @@ import type { Delivery, DeliveryOutcome, Message, Subscriber, Subscription } fro
 import type { GatewayContext } from './gateway-context.ts'
 import { OutboundAliases } from './outbound-aliases.ts'
 import { Awaited, Outbox } from './outbox.ts'
+import { isFilterPermitted } from './refusals.ts'
 import { ReleaseBuffer } from './release-buffer.ts'
 import { TOPIC_SIZE_BYTES_MAX } from './topic-router.ts'
 import type { Transport } from './transport.ts'
@@ -28,6 +29,7 @@ export class ClientSubscriber implements Subscriber {
   #outbox: Outbox
   /** Null when the client takes none. */
   #aliases: OutboundAliases | null
+  #connect: AcceptedConnect
   #releases = new ReleaseBuffer()
   #subscriptions = new Map<string, Subscription>()
 
@@ -44,6 +46,7 @@ export class ClientSubscriber implements Subscriber {
     this.#transport = transport
     this.#version = version
     this.#answer = answer
+    this.#connect = connect
     this.#outbox = new Outbox(version, {
       countMax: limits.subscriberQueueCountMax,
       sizeBytesMax: limits.subscriberQueueSizeBytesMax,
@@ -132,6 +135,7 @@ export class ClientSubscriber implements Subscriber {
     if (filter.length > TOPIC_SIZE_BYTES_MAX || isTooDeep || !isTopicFilterValid(filter)) {
       return ReasonCode.TOPIC_FILTER_INVALID
     }
+    if (!isFilterPermitted(this.#context, this.#connect, filter)) return ReasonCode.NOT_AUTHORIZED
     const isNew = !this.#subscriptions.has(filter)
     if (isNew && this.#subscriptions.size >= SUBSCRIPTIONS_PER_CONNECTION_MAX) {
       return ReasonCode.QUOTA_EXCEEDED

@@ -72,6 +72,9 @@ export const CloseReasons = {
   badSequence: { name: 'bad-sequence', reasonCode: 0, webSocketCode: WebSocketCode.POLICY },
   /** MQTT over WebSocket: a text frame. */
   textFrame: { name: 'text-frame', reasonCode: 0, webSocketCode: WebSocketCode.UNSUPPORTED },
+  /** What the client may has changed, or its token is over. */
+  rightsChanged: closeReasonOf(ReasonCode.ADMINISTRATIVE_ACTION),
+  notAuthorized: closeReasonOf(ReasonCode.NOT_AUTHORIZED),
   keepAlive: closeReasonOf(ReasonCode.KEEP_ALIVE_TIMEOUT),
   takenOver: closeReasonOf(ReasonCode.SESSION_TAKEN_OVER),
   /** A trusted load balancer's first bytes are no header of the PROXY protocol. */

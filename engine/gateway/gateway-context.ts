@@ -9,6 +9,7 @@ import { AckFields } from '../../codecs/mqtt/ack.ts'
 import { Frames } from '../../codecs/mqtt/frame.ts'
 import { PublishFields } from '../../codecs/mqtt/publish.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
+import type { GatewayIdentities, IdentifiedClient } from '../registry/gateway-identities.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import { NO_LANE } from './ack-queue.ts'
 import { Admission } from './admission.ts'
@@ -40,10 +41,12 @@ export interface GatewayOptions {
   peers: readonly PeerOptions[]
   /** Shared with the other gateways; a gateway alone has its own. */
   counts?: ConnectionCounts
+  /** Who clients are, and what they may. */
+  identities: GatewayIdentities
 }
 
 /** A connection, as far as the gateway's sweep and takeovers know it. */
-export interface Client extends LaneUser {
+export interface Client extends LaneUser, IdentifiedClient {
   /** Its place in the order of all connections; 0 before CONNECT. */
   readonly number: number
   /** Nothing is left to be acknowledged. */
@@ -62,6 +65,7 @@ export class GatewayContext {
   readonly exchange: Exchange
   readonly admission: Admission
   readonly slowed = new SlowedClients()
+  readonly identities: GatewayIdentities
   readonly limits: LimitsConfig
   readonly takeNumber: () => number
   /** A whole packet, bytes: what the config allows and a ring takes. */
@@ -89,6 +93,7 @@ export class GatewayContext {
   constructor(options: GatewayOptions) {
     this.index = options.index
     this.limits = options.limits
+    this.identities = options.identities
     this.takeNumber = options.takeNumber
     this.#clock = options.clock
     this.#elapsedUs = options.elapsedUs

@@ -2,17 +2,17 @@
  * The gateway as a step machine: sockets are Transports, time is handed in, `step` does what other threads
  * have made possible. Owner: the gateway's thread. gateway.ts hosts it in a real one.
  */
+import type { FromRegistry } from '../registry/credentials.ts'
 import { type CloseReason, CloseReasons } from './close-reason.ts'
 import type { ConnectStage } from './connect/connect-attempt.ts'
 import { CONNECT_STAGES } from './connect/connect-stages.ts'
 import { isEarlier } from './connect/open-session.ts'
 import { GatewayContext, type GatewayOptions } from './gateway-context.ts'
 import type { GatewayStatus } from './gateway-counters.ts'
-import { IngestConnection, type IngestTransport } from './ingest-connection.ts'
+import { type IngestArrival, IngestConnection, type IngestTransport } from './ingest-connection.ts'
 import { MqttConnection } from './mqtt-connection.ts'
 import type { Peer } from './peer.ts'
 import type { PeerMessage } from './peer-link.ts'
-import type { TopicRoute } from './topic-router.ts'
 import type { Transport } from './transport.ts'
 
 const SWEEP_INTERVAL_MS = 1000
@@ -36,9 +36,9 @@ export class Gateway {
   }
 
   /** Takes in a plain WebSocket; null when there are too many connections or the rings are full. */
-  acceptIngest(transport: IngestTransport, route: TopicRoute, session: string): IngestConnection | null {
+  acceptIngest(transport: IngestTransport, arrival: IngestArrival): IngestConnection | null {
     if (this.#isBusy() || !this.#hasRoom(transport.peer.address)) return null
-    return new IngestConnection(this.context, transport, route, session)
+    return new IngestConnection(this.context, transport, arrival)
   }
 
   /**
@@ -69,6 +69,12 @@ export class Gateway {
     const client = clientsById.get(message.clientId)
     // Both gateways hear of each other's connection; the later number stays, on both.
     if (client !== undefined && isEarlier(client.number, message.number)) client.end(CloseReasons.takenOver)
+  }
+
+  /** Takes in a message of the registry. */
+  handleRegistry(message: FromRegistry): void {
+    this.context.setTime()
+    this.context.identities.handle(message, this.context.nowMs)
   }
 
   status(): GatewayStatus {
@@ -113,7 +119,7 @@ export class Gateway {
 
   /** Counts a client that is turned away before it becomes a connection. */
   refuse(reason: CloseReason): void {
-    this.context.counters.connectsRefused++
+    this.context.counters.connectsRefused.add(reason.name)
     this.context.counters.disconnected(reason)
   }
 
@@ -123,5 +129,6 @@ export class Gateway {
     context.tick++
     context.counters.turnSecond()
     for (const client of context.clients) client.sweep()
+    context.identities.sweep(context.nowMs)
   }
 }

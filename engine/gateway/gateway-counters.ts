@@ -24,6 +24,9 @@ export interface GatewayStatus {
   connections: number
   connectsAccepted: number
   connectsRefused: number
+  connectsRefusedByReason: Record<string, number>
+  publishesRefusedByReason: Record<string, number>
+  subscriptionsRefusedByReason: Record<string, number>
   /** By QoS. */
   messagesReceived: [number, number, number]
   bytesReceived: number
@@ -50,10 +53,27 @@ export interface GatewayStatus {
   pubackLatencyUsTotal: LatencySummary & { histogram: string }
 }
 
+/** How often, and why: reasons are few and known. */
+class ReasonCounts {
+  total = 0
+  #counts = new Map<string, number>()
+
+  add(reason: string): void {
+    this.total++
+    this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1)
+  }
+
+  get byReason(): Record<string, number> {
+    return Object.fromEntries(this.#counts)
+  }
+}
+
 export class GatewayCounters implements LatencySink {
   connections = 0
   connectsAccepted = 0
-  connectsRefused = 0
+  readonly connectsRefused = new ReasonCounts()
+  readonly publishesRefused = new ReasonCounts()
+  readonly subscriptionsRefused = new ReasonCounts()
   messagesQos0 = 0
   messagesQos1 = 0
   messagesQos2 = 0
@@ -68,7 +88,7 @@ export class GatewayCounters implements LatencySink {
   pausedConnections = 0
   /** The time of the present step, microseconds, modulo 2^32. */
   nowUs = 0
-  #disconnects = new Map<string, number>()
+  #disconnects = new ReasonCounts()
   #present = latencyHistogram()
   #total = latencyHistogram()
   #lastSecond: LatencySummary = summarize(this.#present)
@@ -79,7 +99,7 @@ export class GatewayCounters implements LatencySink {
   }
 
   disconnected(reason: CloseReason): void {
-    this.#disconnects.set(reason.name, (this.#disconnects.get(reason.name) ?? 0) + 1)
+    this.#disconnects.add(reason.name)
   }
 
   undelivered(outcome: DeliveryOutcome): void {
@@ -108,7 +128,10 @@ export class GatewayCounters implements LatencySink {
       index,
       connections: this.connections,
       connectsAccepted: this.connectsAccepted,
-      connectsRefused: this.connectsRefused,
+      connectsRefused: this.connectsRefused.total,
+      connectsRefusedByReason: this.connectsRefused.byReason,
+      publishesRefusedByReason: this.publishesRefused.byReason,
+      subscriptionsRefusedByReason: this.subscriptionsRefused.byReason,
       messagesReceived: [this.messagesQos0, this.messagesQos1, this.messagesQos2],
       bytesReceived: this.bytesReceived,
       recordsWritten: this.recordsWritten,
@@ -116,7 +139,7 @@ export class GatewayCounters implements LatencySink {
       unmatched: this.unmatched,
       delivered: this.delivered,
       deliveryDropped: { ...this.deliveryDropped },
-      disconnectsByReason: Object.fromEntries(this.#disconnects),
+      disconnectsByReason: this.#disconnects.byReason,
       connectsQueued: this.connectsQueued,
       readsSlowed: this.readsSlowed,
       pausedConnections: this.pausedConnections,

@@ -6,6 +6,8 @@ import { generate, type Packet, parser } from 'mqtt-packet'
 import { ManualClock } from '../../base/clock.ts'
 import { alignRecord, RECORD_HEADER_SIZE_BYTES, RecordKind } from '../../codecs/journal/record.ts'
 import { DEFAULT_CONFIG, type LimitsConfig, type StreamConfig } from '../config.ts'
+import type { GatewayIdentities } from '../registry/gateway-identities.ts'
+import { openIdentities } from '../registry/open-identities.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { createRing, RingConsumer } from '../ring/ring.ts'
 import type { ConnectStage } from './connect/connect-attempt.ts'
@@ -158,6 +160,7 @@ export interface HarnessOptions {
   streams?: StreamConfig[]
   ringSizeBytes?: number
   stages?: readonly ConnectStage[]
+  identities?: GatewayIdentities
 }
 
 export interface Harness {
@@ -250,6 +253,7 @@ export function makeHarness(options: HarnessOptions = {}, peers: GatewayPeers = 
     elapsedUs: () => clock.nowMs() * 1000,
     takeNumber: peers.takeNumber,
     peers: peers.links,
+    identities: options.identities ?? openIdentities(),
   }
   const gateway = new Gateway(setup, options.stages)
   const shards = rings.map((ring) => new KeepingShard(ring))

@@ -36,7 +36,7 @@ beforeAll(async () => {
     keepers.push(keepRecords(setups[index], () => false))
     const worker = new Worker(new URL('./gateway-test-thread.ts', import.meta.url), {
       workerData: setups[index],
-      transferList: [ports[index]],
+      transferList: [ports[index], setups[index].identities.port],
     })
     workers.push(worker)
     const report = await listening(worker)

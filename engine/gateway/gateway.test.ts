@@ -5,6 +5,7 @@ import mqtt from 'mqtt'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../base/clock.ts'
 import { hashBytes } from '../../base/hash.ts'
+import { openIdentities } from '../registry/open-identities.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { type GatewayReport, startGateway } from './gateway.ts'
 import { Gateway } from './gateway-core.ts'
@@ -305,6 +306,7 @@ test('without the shared buffer the door reads by events, with the same result',
     elapsedUs: () => performance.now() * 1000,
     takeNumber: () => 1,
     peers: [],
+    identities: openIdentities(),
   })
   const door = new TcpDoor(gateway, null, new TrustedProxies([]))
   const { port } = await door.listen({ host: '127.0.0.1', port: 0 }, false)

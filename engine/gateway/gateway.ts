@@ -6,6 +6,9 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Clock } from '../../base/clock.ts'
 import type { Address } from '../address.ts'
 import type { LimitsConfig, StreamConfig } from '../config.ts'
+import type { FromRegistry } from '../registry/credentials.ts'
+import type { IdentityOptions } from '../registry/gateway-identities.ts'
+import { GatewayIdentities } from '../registry/gateway-identities.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import type { TlsMaterial } from '../tls/tls-material.ts'
 import { ConnectionCounts } from './connection-counts.ts'
@@ -51,6 +54,8 @@ export interface GatewaySetup {
   connectionEpoch: number
   streams: StreamConfig[]
   limits: LimitsConfig
+  /** Who is let in: `port` leads to the registry. */
+  identities: Omit<IdentityOptions, 'post'> & { port: MessagePort }
   clock: Clock
 }
 
@@ -88,12 +93,18 @@ const DRAIN_LOOK_MS = 5
 
 export function startGateway(setup: GatewaySetup, report: (message: GatewayReport) => void): GatewayControl {
   const counts = new ConnectionCounts(setup.connectionCounts)
+  const { port: registry, ...identityOptions } = setup.identities
+  const identities = new GatewayIdentities({
+    ...identityOptions,
+    post: (message) => registry.postMessage(message),
+  })
   const gateway = new Gateway({
     index: setup.index,
     rings: setup.rings,
     shardBells: setup.shardBells.map((memory) => new Doorbell(memory)),
     streams: setup.streams,
     limits: setup.limits,
+    identities,
     clock: setup.clock,
     elapsedUs: () => performance.now() * 1000,
     takeNumber: () => setup.connectionEpoch * 2 ** 32 + counts.takeNumber(),
@@ -115,6 +126,7 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
   for (const [place, { port }] of setup.peers.entries()) {
     port.on('message', (message: PeerMessage) => gateway.handlePeer(place, message))
   }
+  registry.on('message', (message: FromRegistry) => gateway.handleRegistry(message))
 
   /** Works until a look after `announceSleep` finds nothing more, then sleeps until the bell is rung. */
   function wake(): void {
@@ -163,6 +175,7 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     }
     for (const door of webSockets) door.close()
     for (const { port } of setup.peers) port.close()
+    registry.close()
   }
 
   return {

@@ -85,6 +85,14 @@ export class InboundAcks {
     this.#push(answerOf(PacketType.PUBREC, packetId, 0), lane)
   }
 
+  /** A message of QoS 1 or 2 that is not taken: 0 or BLOCKED. Its identifier is free again. */
+  refuse(qos: number, packetId: number, reasonCode: number): number {
+    if (this.isBoundReached) return BLOCKED
+    this.#received?.delete(packetId)
+    this.#push(answerOf(qos === 1 ? PacketType.PUBACK : PacketType.PUBREC, packetId, reasonCode), null)
+    return 0
+  }
+
   /** A PUBREL: 0 or BLOCKED. Its PUBCOMP leaves when it is on disk that the identifier is free again. */
   // hot: per message of QoS 2
   release(packetId: number): number {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { hashBytes } from '../../base/hash.ts'
+import { UNKNOWN } from '../registry/gateway-identities.ts'
 import { type Harness, makeHarness } from './gateway-harness.ts'
 import type { IngestConnection, IngestTransport } from './ingest-connection.ts'
 
@@ -25,7 +26,11 @@ class MemoryWebSocket implements IngestTransport {
 function open(harness: Harness, device = 'a'): { connection: IngestConnection; socket: MemoryWebSocket } {
   const socket = new MemoryWebSocket()
   const route = harness.gateway.context.router.routeOf(0, device)
-  const connection = harness.gateway.acceptIngest(socket, route!, 'session')
+  const connection = harness.gateway.acceptIngest(socket, {
+    route: route!,
+    session: 'session',
+    granted: UNKNOWN,
+  })
   if (connection === null) throw new Error('refused')
   return { connection, socket }
 }

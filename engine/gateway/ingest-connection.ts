@@ -17,11 +17,13 @@ import {
   Envelope,
   EnvelopeFault,
 } from '../../codecs/websocket/envelope.ts'
+import type { Granted, Identity } from '../registry/gateway-identities.ts'
 import { type CloseReason, CloseReasons } from './close-reason.ts'
 import { FrameQueue } from './frame-queue.ts'
 import type { Client, GatewayContext } from './gateway-context.ts'
 import type { Peer } from './peer.ts'
 import { RateBudget } from './rate-budget.ts'
+import { ownedId } from './refusals.ts'
 import type { ShardLane } from './shard-lane.ts'
 import type { SlowedClient } from './slowed-clients.ts'
 import type { TopicRoute } from './topic-router.ts'
@@ -37,12 +39,20 @@ export interface IngestTransport {
   close(code: number): void
 }
 
+/** Where frames go, under which session, and who was let in: it may publish there. */
+export interface IngestArrival {
+  route: TopicRoute
+  session: string
+  granted: Granted
+}
+
 const envelope = new Envelope()
 
 export class IngestConnection implements Client, SlowedClient {
   readonly number = 0
   blockedOn: ShardLane | null = null
   #context: GatewayContext
+  #identity: Identity
   #transport: IngestTransport
   #route: TopicRoute
   #frames = new FrameQueue()
@@ -58,8 +68,14 @@ export class IngestConnection implements Client, SlowedClient {
   #ackSeq = -1
   #isBinary = false
 
-  constructor(context: GatewayContext, transport: IngestTransport, route: TopicRoute, session: string) {
-    const id = Buffer.from(session)
+  constructor(
+    context: GatewayContext,
+    transport: IngestTransport,
+    { route, session, granted }: IngestArrival,
+  ) {
+    const arrival = { client: this, clientId: session, version: null, nowMs: context.nowMs }
+    this.#identity = context.identities.enter(granted, arrival)
+    const id = Buffer.from(ownedId(this.#identity.device, session))
     this.#context = context
     this.#transport = transport
     this.#route = route
@@ -110,6 +126,13 @@ export class IngestConnection implements Client, SlowedClient {
     this.#finish(reason)
     this.#transport.close(reason.webSocketCode)
   }
+
+  endUnauthorized(why: 'changed' | 'expired' | 'anonymous'): void {
+    this.end(why === 'changed' ? CloseReasons.rightsChanged : CloseReasons.notAuthorized)
+  }
+
+  /** It publishes to one topic, and could already. */
+  accessChanged(): void {}
 
   // hot: per batch
   settle(): void {
@@ -266,8 +289,9 @@ export class IngestConnection implements Client, SlowedClient {
 
   #finish(reason: CloseReason): void {
     if (this.#isClosed) return
-    const { counters, clients } = this.#context
+    const { counters, clients, identities, nowMs } = this.#context
     this.#isClosed = true
+    identities.leave(this.#identity, nowMs)
     counters.connections--
     if (this.isPaused) counters.pausedConnections--
     this.#isSlowed = false

@@ -29,6 +29,7 @@ import { BLOCKED, type InboundAcks } from './inbound-acks.ts'
 import { PacketStream } from './packet-stream.ts'
 import { PublishIntake } from './publish-intake.ts'
 import { RateBudget } from './rate-budget.ts'
+import { refuseConnect } from './refusals.ts'
 import type { ShardLane } from './shard-lane.ts'
 import type { SlowedClient } from './slowed-clients.ts'
 import type { Transport } from './transport.ts'
@@ -132,6 +133,14 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
 
   refuse(reasonCode: number): void {
     this.end(closeReasonOf(reasonCode))
+  }
+
+  endUnauthorized(why: 'changed' | 'expired' | 'anonymous'): void {
+    this.end(why === 'changed' ? CloseReasons.rightsChanged : CloseReasons.notAuthorized)
+  }
+
+  accessChanged(): void {
+    this.#intake?.accessChanged()
   }
 
   overrun(): void {
@@ -273,17 +282,11 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
     try {
       version = connectVersion(bytes, bodyStart, bodyEnd)
       const packet = readConnect(bytes, bodyStart, bodyEnd)
-      this.#attempt = new ConnectAttempt(
-        this.#context,
-        this.#stages,
-        packet,
-        this,
-        this.#transport.peer,
-        this,
-      )
+      const { peer } = this.#transport
+      this.#attempt = new ConnectAttempt(this.#context, this.#stages, packet, this, peer, this)
     } catch (error) {
       if (!(error instanceof MqttError)) throw error
-      this.#refuseConnect(version, closeReasonOf(error.reasonCode, error.message), 0)
+      this.#refuseConnect(version, closeReasonOf(error.reasonCode, error.message), null)
       return
     }
     this.#attempt.start()
@@ -298,11 +301,7 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
     const { keepAliveS, version } = connect
     if (reasonCode !== 0) {
       const reason = closeReasonOf(reasonCode)
-      this.#refuseConnect(
-        version,
-        connect.wantsReasons ? reason : { ...reason, text: undefined },
-        connect.packetSizeBytesMax,
-      )
+      this.#refuseConnect(version, connect.wantsReasons ? reason : { ...reason, text: undefined }, attempt)
       return
     }
     context.setTime()
@@ -321,9 +320,11 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
     this.settle()
   }
 
-  #refuseConnect(version: ProtocolVersion | 0, reason: CloseReason, sizeBytesMax: number): void {
+  /** `attempt` is null for what is no CONNECT. */
+  #refuseConnect(version: ProtocolVersion | 0, reason: CloseReason, attempt: ConnectAttempt | null): void {
+    const sizeBytesMax = attempt?.connect.packetSizeBytesMax ?? 0
     const answer = refuseConnack(version, reason.reasonCode, reason.text, sizeBytesMax)
-    this.#context.counters.connectsRefused++
+    refuseConnect(this.#context, attempt, this.#transport.peer.address, attempt?.refusal ?? reason.name)
     if (answer.length > 0) this.#transport.write(answer)
     this.end(reason)
   }
@@ -388,9 +389,9 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
 
   #finish(reason: CloseReason): void {
     if (this.isClosed) return
-    const { counters, clients, clientsById } = this.#context
+    const { counters, clients, clientsById, identities, nowMs } = this.#context
     const connect = this.#connect
-    const clientId = (connect ?? this.#attempt?.connect)?.clientId
+    const { clientId, identity = null } = connect ?? this.#attempt?.connect ?? {}
     this.isClosed = true
     if (this.isPaused && connect !== null) counters.pausedConnections--
     this.isPaused = false
@@ -403,6 +404,7 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
     this.#attempt = null
     counters.disconnected(reason)
     clients.delete(this)
+    if (identity !== null) identities.leave(identity, nowMs)
     if (connect !== null) counters.connections--
     if (clientId !== undefined && clientsById.get(clientId) === this) clientsById.delete(clientId)
   }

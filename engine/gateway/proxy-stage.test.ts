@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../base/clock.ts'
+import { openIdentities } from '../registry/open-identities.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { TestCertificates } from '../tls/test-certificates.ts'
 import { loadTls } from '../tls/tls-files.ts'
@@ -54,6 +55,7 @@ function makeGateway(): void {
       elapsedUs: () => performance.now() * 1000,
       takeNumber: () => 1,
       peers: [],
+      identities: openIdentities(),
     },
     [noteAddress, ...CONNECT_STAGES],
   )

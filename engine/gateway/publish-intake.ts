@@ -2,18 +2,20 @@
  * The publishing half of an MQTT connection: a PUBLISH becomes a record in its shard's ring, a place in the
  * queue of answers and deliveries, all of them or none. Owner: the gateway's thread.
  */
+import { assert } from '../../base/assert.ts'
 import { hashBytes } from '../../base/hash.ts'
 import { messageRecordSize, RecordFlag, writeMessageRecord } from '../../codecs/journal/record.ts'
 import { type ProtocolVersion, ReasonCode } from '../../codecs/mqtt/packet.ts'
 import { type PublishFields, readPublish } from '../../codecs/mqtt/publish.ts'
 import { TOPIC_ALIAS_MAXIMUM } from './connect/connack.ts'
 import type { AcceptedConnect } from './connect/connect-attempt.ts'
-import { ConnectionTopics } from './connection-topics.ts'
+import { ConnectionTopics, NOT_ALLOWED } from './connection-topics.ts'
 import type { Subscriber } from './delivery.ts'
 import type { GatewayContext } from './gateway-context.ts'
 import { ANSWERED, BLOCKED, InboundAcks } from './inbound-acks.ts'
+import { refuseTopic } from './refusals.ts'
 import type { LaneUser } from './shard-lane.ts'
-import type { TopicRoute } from './topic-router.ts'
+import { type TopicRoute, topicText } from './topic-router.ts'
 
 /** Of a PUBLISH's first byte, what a record keeps. */
 const RECORD_FLAGS = RecordFlag.RETAIN | RecordFlag.QOS_1 | RecordFlag.QOS_2 | RecordFlag.DUP
@@ -24,6 +26,7 @@ export class PublishIntake {
   #user: LaneUser
   #version: ProtocolVersion
   #number: number
+  #connect: AcceptedConnect
   #topics: ConnectionTopics
 
   constructor(context: GatewayContext, user: LaneUser, connect: AcceptedConnect) {
@@ -34,7 +37,15 @@ export class PublishIntake {
     this.#user = user
     this.#version = connect.version
     this.#number = connect.number
-    this.#topics = new ConnectionTopics(context.router, clientHash, TOPIC_ALIAS_MAXIMUM)
+    this.#connect = connect
+    assert(connect.identity !== null, 'who publishes was let in')
+    const { access } = connect.identity
+    this.#topics = new ConnectionTopics(context.router, access, clientHash, TOPIC_ALIAS_MAXIMUM)
+  }
+
+  /** What the client may publish to has changed. */
+  accessChanged(): void {
+    this.#topics.accessChanged()
   }
 
   /**
@@ -55,7 +66,7 @@ export class PublishIntake {
     const { qos } = fields
     if (fields.isRetain && this.#version === 5) return ReasonCode.RETAIN_NOT_SUPPORTED
     fault = this.#topics.find(bytes, fields)
-    if (fault !== 0) return fault
+    if (fault !== 0) return fault === NOT_ALLOWED ? this.#refuse(fields) : fault
     if (qos > 0) {
       fault = this.acks.admit(fields)
       if (fault !== 0) return fault === ANSWERED ? 0 : fault
@@ -67,6 +78,18 @@ export class PublishIntake {
     else this.acks.expect(qos, fields.packetId, route.isMatched ? lanes[route.shard] : null)
     if (exchange.hasSubscriptions) this.#deliver(bytes, fields, route, subscriber)
     return 0
+  }
+
+  /**
+   * A topic that the client may not publish to: 0, a ReasonCode, or BLOCKED. MQTT 5 says so in the acknowledgement; a client of
+   * 3.1.1 can't be told, and must not take the message for safe, so its connection ends ([MQTT-3.3.5-2]). Of QoS 0 nobody
+   * waits for an answer: the message is dropped.
+   */
+  #refuse({ qos, packetId }: PublishFields): number {
+    const isEnd = qos > 0 && this.#version === 4
+    if (qos > 0 && !isEnd && this.acks.refuse(qos, packetId, ReasonCode.NOT_AUTHORIZED) !== 0) return BLOCKED
+    refuseTopic(this.#context, 'publish', this.#connect, topicText(this.#topics.route))
+    return isEnd ? ReasonCode.NOT_AUTHORIZED : 0
   }
 
   /** Copies the message into its shard's ring; false, with the connection waiting, when there is no room. */

@@ -50,6 +50,12 @@ export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
     connectionEpoch: 0,
     streams: DEFAULT_CONFIG.streams,
     limits: { ...DEFAULT_CONFIG.limits, ...limits },
+    identities: {
+      access: DEFAULT_CONFIG.access,
+      allowsAnonymous: true,
+      isUsed: false,
+      port: new MessageChannel().port1,
+    },
   }
 }
 

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import mqtt, { type IClientOptions } from 'mqtt'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../base/clock.ts'
+import { openIdentities } from '../registry/open-identities.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { type Pair, TestCertificates } from '../tls/test-certificates.ts'
 import { loadTls } from '../tls/tls-files.ts'
@@ -163,6 +164,7 @@ describe('certificates of clients', () => {
         elapsedUs: () => performance.now() * 1000,
         takeNumber: () => 1,
         peers: [],
+        identities: openIdentities(),
       },
       [
         ({ peer }) => {

@@ -35,6 +35,8 @@ export class TopicRoute extends MessageRoute {
   topicSize = 0
   /** Whether a stream takes the topic; if not, it is only delivered to subscribers. */
   isMatched = false
+  /** Whether the client that the route belongs to may publish to it. */
+  isAllowed = false
   /** Who subscribes to it, as of that version of the subscription index. */
   matches: readonly Delivery[] = []
   matchesVersion = -1
@@ -108,6 +110,10 @@ export class TopicRouter {
     this.resolve(route)
     return route.isMatched && route.stream === stream ? route : null
   }
+}
+
+export function topicText({ topic, topicSize }: TopicRoute): string {
+  return Buffer.from(topic.buffer, topic.byteOffset, topicSize).toString('utf8')
 }
 
 const device = { start: 0, end: 0 }

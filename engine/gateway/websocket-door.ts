@@ -11,7 +11,8 @@ import type { TlsMaterial } from '../tls/tls-material.ts'
 import { CloseReasons } from './close-reason.ts'
 import { requireFreePort } from './free-port.ts'
 import type { Gateway } from './gateway-core.ts'
-import type { IngestConnection, IngestTransport } from './ingest-connection.ts'
+import type { IngestArrival, IngestConnection, IngestTransport } from './ingest-connection.ts'
+import { admitIngest, type IngestRefusal } from './ingest-door.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
 import type { Peer } from './peer.ts'
 import type { TrustedProxies } from './proxy-stage.ts'
@@ -35,8 +36,7 @@ interface MqttData {
 
 interface IngestData {
   peer: Peer
-  route: TopicRoute
-  session: string
+  arrival: IngestArrival
   connection: IngestConnection | null
   transport: WebSocketTransport | null
 }
@@ -134,12 +134,10 @@ export class WebSocketDoor {
         else if (!this.#paceConnect()) refuseRate(res)
         else if (!protocols.some((name) => name.trim() === 'mqtt')) {
           refuse(res, '400 Bad Request', '/mqtt speaks the subprotocol mqtt')
-        } else
-          upgrade<MqttData>(res, req, context, 'mqtt', {
-            peer: this.#peerOf(res),
-            connection: null,
-            transport: null,
-          })
+        } else {
+          const data = { peer: this.#peerOf(res), connection: null, transport: null }
+          upgrade<MqttData>(res, handshakeOf(req), context, 'mqtt', data)
+        }
       },
       open: (ws) => {
         const data = ws.getUserData()
@@ -180,19 +178,12 @@ export class WebSocketDoor {
         const route = device === null ? null : this.#gateway.context.router.routeOf(stream, device)
         if (route === null)
           return refuse(res, '400 Bad Request', 'the device is no name that a topic can hold')
-        const peer = this.#peerOf(res)
-        upgrade<IngestData>(res, req, context, '', {
-          peer,
-          route,
-          session,
-          connection: null,
-          transport: null,
-        })
+        this.#admit(res, req, context, route, session)
       },
       open: (ws) => {
         const data = ws.getUserData()
         data.transport = new WebSocketTransport(ws, data.peer)
-        data.connection = this.#gateway.acceptIngest(data.transport, data.route, data.session)
+        data.connection = this.#gateway.acceptIngest(data.transport, data.arrival)
         if (data.connection === null) data.transport.close(1013)
         data.transport.onDropped = () => data.connection?.end(CloseReasons.slowReader)
       },
@@ -206,6 +197,40 @@ export class WebSocketDoor {
         connection?.closed()
       },
     }
+  }
+
+  /** Upgrades once it is known who asks; the request is over by then, so what is needed of it is read before. */
+  #admit(
+    res: uWS.HttpResponse,
+    req: uWS.HttpRequest,
+    context: uWS.us_socket_context_t,
+    route: TopicRoute,
+    session: string,
+  ): void {
+    const [peer, handshake] = [this.#peerOf(res), handshakeOf(req)]
+    const authorization = req.getHeader('authorization')
+    const request = {
+      route,
+      session,
+      authorization,
+      token: req.getQuery('token') ?? '',
+      address: peer.address,
+    }
+    let isAborted = false
+    let cancel = () => {}
+    res.onAborted(() => {
+      isAborted = true
+      cancel()
+    })
+    cancel = admitIngest(this.#gateway.context, request, (answer) => {
+      if (isAborted) return
+      res.cork(() => {
+        const { granted } = answer
+        if (granted === null) return refuseIngest(res, answer)
+        const arrival = { route, session, granted }
+        upgrade<IngestData>(res, handshake, context, '', { peer, arrival, connection: null, transport: null })
+      })
+    })
   }
 }
 
@@ -263,20 +288,27 @@ class WebSocketTransport implements Transport, IngestTransport {
   resume(): void {}
 }
 
+/** What an upgrade takes from its request. */
+interface Handshake {
+  key: string
+  extensions: string
+}
+
+function handshakeOf(req: uWS.HttpRequest): Handshake {
+  return {
+    key: req.getHeader('sec-websocket-key'),
+    extensions: req.getHeader('sec-websocket-extensions'),
+  }
+}
+
 function upgrade<Data>(
   res: uWS.HttpResponse,
-  req: uWS.HttpRequest,
+  { key, extensions }: Handshake,
   context: uWS.us_socket_context_t,
   protocol: string,
   data: Data,
 ): void {
-  res.upgrade<Data>(
-    data,
-    req.getHeader('sec-websocket-key'),
-    protocol,
-    req.getHeader('sec-websocket-extensions'),
-    context,
-  )
+  res.upgrade<Data>(data, key, protocol, extensions, context)
 }
 
 function ipOf(memory: ArrayBuffer): string {
@@ -292,6 +324,12 @@ function refuseRate(res: uWS.HttpResponse): void {
     .writeStatus('503 Service Unavailable')
     .writeHeader('retry-after', '1')
     .end('too many connect at once\n', true)
+}
+
+function refuseIngest(res: uWS.HttpResponse, { status, message, asks }: IngestRefusal): void {
+  res.writeStatus(status).writeHeader('content-type', 'text/plain')
+  if (asks) res.writeHeader('www-authenticate', 'Bearer, Basic realm="millrace"')
+  res.end(`${message}\n`, true)
 }
 
 function refuseOrigin(res: uWS.HttpResponse): void {

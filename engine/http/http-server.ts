@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:http'
 import type { Address } from '../address.ts'
 import { EngineError } from '../engine-error.ts'
+import type { PasswordFigures } from '../registry/registry-keeper.ts'
 import type { StatusBoard } from '../status.ts'
 import { formatMetrics } from './metrics.ts'
 
@@ -9,6 +10,7 @@ export interface HttpSource {
   board: StatusBoard
   /** Why the engine takes no messages at the moment; null when it does. */
   unreadyReason(): string | null
+  passwords(): PasswordFigures
 }
 
 type Answer = { status: number; type: string; body: string }
@@ -70,7 +72,7 @@ function route(method: string, url: string, source: HttpSource): Answer {
         : { status: 503, type: TEXT, body: `${reason}\n` }
     }
     case '/metrics':
-      return { status: 200, type: PROMETHEUS, body: formatMetrics(source.board) }
+      return { status: 200, type: PROMETHEUS, body: formatMetrics(source.board, source.passwords()) }
     default:
       return { status: 404, type: TEXT, body: 'there are /healthz, /readyz and /metrics\n' }
   }

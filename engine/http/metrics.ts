@@ -1,11 +1,13 @@
 /** The engine's figures as Prometheus reads them (text format 0.0.4), units in the names. */
+import type { GatewayStatus } from '../gateway/gateway-counters.ts'
+import type { PasswordFigures } from '../registry/registry-keeper.ts'
 import type { EngineStatus, StatusBoard } from '../status.ts'
 
 type Labels = Record<string, string | number>
 
 const QUANTILES = [0.5, 0.9, 0.99, 0.999]
 
-export function formatMetrics(board: StatusBoard): string {
+export function formatMetrics(board: StatusBoard, passwords: PasswordFigures): string {
   const status = board.summary()
   const page = new Page()
   gatewayMetrics(page, status)
@@ -29,6 +31,13 @@ export function formatMetrics(board: StatusBoard): string {
     ((latencies?.mean ?? 0) * (latencies?.totalCount ?? 0)) / 1e6,
   )
   page.sample('millrace_puback_latency_seconds_count', {}, latencies?.totalCount ?? 0)
+  page.family(
+    'millrace_passwords_verified_total',
+    'counter',
+    'Passwords verified, by hashing or from memory.',
+  )
+  for (const [how, count] of Object.entries(passwords))
+    page.sample('millrace_passwords_verified_total', { how }, count)
   page.one('millrace_uptime_seconds', 'gauge', 'Time since the engine started.', status.uptimeMs / 1000)
   page.one(
     'process_resident_memory_bytes',
@@ -91,13 +100,26 @@ function gatewayMetrics(page: Page, { gateways }: EngineStatus): void {
     'gateway',
     (g) => g.connectsAccepted,
   )
-  page.each(
+  page.eachBy(
     'millrace_connects_refused_total',
     'counter',
-    'Refused connects.',
+    'Refused connects by reason.',
     gateways,
-    'gateway',
-    (g) => g.connectsRefused,
+    (g) => g.connectsRefusedByReason,
+  )
+  page.eachBy(
+    'millrace_publishes_refused_total',
+    'counter',
+    'Messages of topics that their client may not publish to, by reason.',
+    gateways,
+    (g) => g.publishesRefusedByReason,
+  )
+  page.eachBy(
+    'millrace_subscriptions_refused_total',
+    'counter',
+    'Filters that their client may not subscribe to, by reason.',
+    gateways,
+    (g) => g.subscriptionsRefusedByReason,
   )
   page.each(
     'millrace_received_bytes_total',
@@ -151,12 +173,13 @@ function gatewayMetrics(page: Page, { gateways }: EngineStatus): void {
       page.sample('millrace_received_messages_total', { gateway: index, qos }, count)
     })
   })
-  page.family('millrace_disconnects_total', 'counter', 'Closed connections by reason.')
-  gateways.forEach((gateway, index) => {
-    for (const [reason, count] of Object.entries(gateway.disconnectsByReason)) {
-      page.sample('millrace_disconnects_total', { gateway: index, reason }, count)
-    }
-  })
+  page.eachBy(
+    'millrace_disconnects_total',
+    'counter',
+    'Closed connections by reason.',
+    gateways,
+    (g) => g.disconnectsByReason,
+  )
 }
 
 function shardMetrics(page: Page, { shards }: EngineStatus): void {
@@ -337,6 +360,21 @@ class Page {
     this.family(name, type, help)
     entries.forEach((entry, index) => {
       this.sample(name, { [label]: index }, figure(entry))
+    })
+  }
+
+  /** By gateway and reason. */
+  eachBy(
+    name: string,
+    type: string,
+    help: string,
+    gateways: readonly GatewayStatus[],
+    figures: (gateway: GatewayStatus) => Record<string, number>,
+  ): void {
+    this.family(name, type, help)
+    gateways.forEach((gateway, index) => {
+      for (const [reason, count] of Object.entries(figures(gateway)))
+        this.sample(name, { gateway: index, reason }, count)
     })
   }
 

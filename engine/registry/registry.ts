@@ -2,6 +2,8 @@
  * The devices, as a file holds them. Owned by the main thread of the engine, or of a command; every call is synchronous and
  * takes microseconds, a change is one transaction.
  */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { Credential, CredentialKind, Device, DeviceRights, NewCredential } from './device.ts'
 import { openRegistryDatabase, type RegistryOptions } from './registry-schema.ts'
@@ -103,9 +105,9 @@ export class Registry {
     return { name, role, groups, isEnabled, credentials: ids.map(({ id }) => id) }
   }
 
-  /** The names of those in a group. */
+  /** The names of those in a group that are enabled. */
   membersOf(group: string): string[] {
-    const sql = 'SELECT device FROM memberships WHERE team = ?'
+    const sql = 'SELECT device FROM memberships JOIN devices ON name = device WHERE team = ? AND isEnabled'
     return this.#all<{ device: string }>(sql, group).map(({ device }) => device)
   }
 
@@ -247,4 +249,19 @@ export class Registry {
 
 function deviceOf({ teams, metadata, isEnabled, ...row }: DeviceRow): Device {
   return { ...row, isEnabled: isEnabled === 1, metadata: JSON.parse(metadata), groups: JSON.parse(teams) }
+}
+
+/** Whether a device was ever registered in that data directory. What can't be read is for a start to tell. */
+export function hasDevices(dataPath: string): boolean {
+  const path = join(dataPath, REGISTRY_NAME)
+  if (!existsSync(path)) return false
+  let registry: Registry | null = null
+  try {
+    registry = new Registry(path, { waitMs: 0, isDurable: false })
+    return registry.lastChange > 0
+  } catch {
+    return true
+  } finally {
+    registry?.close()
+  }
 }

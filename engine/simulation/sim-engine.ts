@@ -7,6 +7,8 @@ import { DEFAULT_CONFIG } from '../config.ts'
 import { Gateway } from '../gateway/gateway-core.ts'
 import type { IngestConnection, IngestTransport } from '../gateway/ingest-connection.ts'
 import type { PeerMessage } from '../gateway/peer-link.ts'
+import { UNKNOWN } from '../registry/gateway-identities.ts'
+import { openIdentities } from '../registry/open-identities.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { createRing } from '../ring/ring.ts'
 import { STREAMS } from './books.ts'
@@ -90,7 +92,7 @@ export class SimEngine implements SimHost {
     const { gateway } = this.#anyGateway()
     const route = gateway.context.router.routeOf(stream, device)
     if (route === null) throw new SimulationError(`no route to ${device}`)
-    return gateway.acceptIngest(transport, route, session)
+    return gateway.acceptIngest(transport, { route, session, granted: UNKNOWN })
   }
 
   get threads(): readonly SimThread[] {
@@ -160,6 +162,7 @@ class SimGateway extends SimThread {
       clock,
       elapsedUs: () => clock.nowMs() * 1000,
       takeNumber,
+      identities: openIdentities(),
       peers: others.map((other) => ({
         index: other,
         post: (message) => post(index, other, message),

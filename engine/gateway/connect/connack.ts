@@ -17,7 +17,7 @@ export function acceptConnack(attempt: ConnectAttempt, context: GatewayContext):
       receiveMaximum: context.limits.receiveMaximum,
       retainAvailable: 0,
       maximumPacketSizeBytes: context.packetSizeBytesMax,
-      assignedClientIdentifier: packet.clientId === '' ? connect.clientId : undefined,
+      assignedClientIdentifier: attempt.assignedClientId,
       topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
       wildcardSubscriptionAvailable: 1,
       subscriptionIdentifiersAvailable: 1,

@@ -5,6 +5,7 @@
  */
 import type { ConnectPacket } from '../../../codecs/mqtt/connect.ts'
 import type { ProtocolVersion } from '../../../codecs/mqtt/packet.ts'
+import type { Identity } from '../../registry/gateway-identities.ts'
 import type { Client, GatewayContext } from '../gateway-context.ts'
 import type { Peer } from '../peer.ts'
 
@@ -17,7 +18,12 @@ export type ConnectStage = (attempt: ConnectAttempt, context: GatewayContext) =>
 /** What a connection is known by, and what its client can take, once its CONNECT was accepted. */
 export interface AcceptedConnect {
   readonly version: ProtocolVersion
-  readonly clientId: string
+  /** Once it is known whose it is, one among its device's. */
+  clientId: string
+  /** Where it comes from. */
+  readonly address: string
+  /** Null until it is known. */
+  identity: Identity | null
   /** The place of the CONNECT in the order of all of the engine. */
   readonly number: number
   /** What the connection lives by, 0 for no keep-alive; the client's own unless it is told another. */
@@ -42,8 +48,11 @@ export class ConnectAttempt {
   /** Where it comes from, and what its certificate says. */
   readonly peer: Peer
   readonly connect: AcceptedConnect
-  /** For CONNACK. */
+  /** For CONNACK: an identifier that the client did not choose, and what was kept for it. */
+  readonly assignedClientId: string | undefined
   isSessionPresent = false
+  /** Why it was refused, where the ReasonCode does not say it all. */
+  refusal: string | null = null
   /** What the pending stage wants done when the connection ends first. */
   onCancel: (() => void) | null = null
   #context: GatewayContext
@@ -65,9 +74,14 @@ export class ConnectAttempt {
     this.packet = packet
     this.client = client
     this.peer = peer
+    const isAssigned = packet.clientId === ''
+    const assigned = `auto-${context.startMs.toString(36)}-${context.index}-${number}`
+    this.assignedClientId = isAssigned ? assigned : undefined
     this.connect = {
       version,
-      clientId: packet.clientId || `auto-${context.startMs.toString(36)}-${context.index}-${number}`,
+      clientId: isAssigned ? assigned : packet.clientId,
+      address: peer.address,
+      identity: null,
       number,
       keepAliveS: keepAliveOf(packet, context.limits.keepAliveMaxS),
       receiveMaximum: properties.receiveMaximum,
