@@ -8,7 +8,7 @@ import { EngineError } from './engine-error.ts'
 import type { Fault } from './fault-log.ts'
 import { applyConfigToTables } from './store/config-tables.ts'
 import { StoreStartError } from './store/errors.ts'
-import { createSchema } from './store/schema.ts'
+import { createSchema, VIEWS_QUERY } from './store/schema.ts'
 import { type StoreHandle, startStore } from './store/store.ts'
 import { connectStore, type StoreAddress, StoreError } from './store/target.ts'
 
@@ -123,8 +123,10 @@ export class StoreKeeper {
     try {
       const { server, config } = this.#settings
       const { pipelines } = config
+      const views = await target.query<{ name: string }>(VIEWS_QUERY)
       const notice = await createSchema((sql) => target.command(sql), {
         syncOnInsert: server === null,
+        views: new Set(views.map(({ name }) => name)),
         windows: pipelines.flatMap(({ operators }) => operators.map(({ spec }) => spec)),
         downsamplers: pipelines.flatMap(({ downsamplers }) => downsamplers.map(({ spec }) => spec)),
       })

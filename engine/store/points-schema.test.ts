@@ -9,7 +9,7 @@ import {
   type WindowPointSpec,
 } from '../../operators/downsample/point-spec.ts'
 import { pointsOf } from '../../operators/downsample/points-oracle.ts'
-import { createSchema } from './schema.ts'
+import { createSchema, VIEWS_QUERY } from './schema.ts'
 import { quoteString } from './sql-tokens.ts'
 import { openFixture, type StoreFixture } from './store-fixture.ts'
 
@@ -115,6 +115,22 @@ test('amendments choose the points of what is stored, and take back others', asy
       expectSame(await storedPoints(device, spec), pointsOf(spec, readings), about)
     }
   }
+})
+
+test('views that are there are not made again, one that is gone is', async () => {
+  const { target } = fixture
+  const names = async () => (await target.query<{ name: string }>(VIEWS_QUERY)).map(({ name }) => name).sort()
+  const all = await names()
+  expect(all).toContain('amend_points_lttb_0')
+  await target.command('DROP VIEW millrace.amend_points_lttb_0')
+  const made: string[] = []
+  const execute = async (sql: string) => {
+    if (sql.includes('MATERIALIZED')) made.push(sql)
+    await target.command(sql)
+  }
+  await createSchema(execute, { syncOnInsert: true, downsamplers: SPECS, views: new Set(await names()) })
+  expect(made).toEqual([expect.stringContaining('amend_points_lttb_0')])
+  expect(await names()).toEqual(all)
 })
 
 test("largest triangles are those of ClickHouse's largestTriangleThreeBuckets", async () => {

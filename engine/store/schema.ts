@@ -57,14 +57,25 @@ export interface SchemaOptions {
   windows?: readonly WindowSpec[]
   /** Downsamplers, likewise. */
   downsamplers?: readonly PointSpec[]
+  /** Materialized views that are there: ClickHouse analyses a query in full before it finds that its view exists. */
+  views?: ReadonlySet<string>
 }
+
+/** The names of those in the database. */
+export const VIEWS_QUERY = `SELECT name FROM system.tables
+  WHERE database = '${DATABASE}' AND engine = 'MaterializedView'`
+
+const VIEW_NAME = /^CREATE MATERIALIZED VIEW IF NOT EXISTS \w+\.`([^`]+)`/
 
 /**
  * Creates what is missing and brings older layouts up to date. Statements run one at a time, in order. Returns a line to
  * tell the user, or null: a server's user need not have the right to create functions.
  */
 export async function createSchema(execute: Execute, options: SchemaOptions): Promise<string | null> {
-  for (const statement of schemaStatements(options)) await execute(statement)
+  for (const statement of schemaStatements(options)) {
+    const view = VIEW_NAME.exec(statement)?.[1]
+    if (view === undefined || options.views?.has(view) !== true) await execute(statement)
+  }
   try {
     for (const statement of FUNCTIONS) await execute(statement)
   } catch (error) {
