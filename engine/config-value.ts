@@ -14,7 +14,8 @@ export class ConfigError extends Error {
 const METRIC_SIZE_BYTES_MAX = 256
 const PATTERN_COUNT_MAX = 1000
 const RETENTION_MS_MIN = 3_600_000
-const RETENTION_MS_MAX = 100 * 365 * 86_400_000
+/** ClickHouse reckons a TTL in 32 bits of seconds: rows that were to stay beyond 2106 would be gone at once. */
+const RETENTION_MS_MAX = 50 * 365 * 86_400_000
 
 const UNITS_MS: Record<string, number> = {
   ms: 1,

@@ -89,7 +89,21 @@ test('points are kept as long as the config says, by stream and method', async (
   await target.command('OPTIMIZE TABLE millrace.points FINAL')
   const found = `SELECT concat(stream, ' ', method) AS name, toString(count()) AS n FROM millrace.points GROUP BY name`
   expect(await countBy(found)).toEqual({ 'a m4 1m': 1, 'a deadband 1': 2, 'b m4 1m': 3, 'b deadband 1': 3 })
-}, 60_000)
+})
+
+test('rows that are to be kept longer than ClickHouse can reckon are refused, not deleted at once', async () => {
+  const keeping = (retention: '50y' | '90y') => ({ streams: [{ ...topic('long'), raw: { retention } }] })
+  await fixture.target.command(`INSERT INTO millrace.samples (stream, device, metric, ts)
+    VALUES ('long', 'd', 'm', now64(3))`)
+  await apply(keeping('50y'))
+  await fixture.target.command('OPTIMIZE TABLE millrace.samples FINAL')
+  expect(
+    await countBy(`SELECT stream AS name, toString(count()) AS n FROM millrace.samples
+    WHERE stream = 'long' GROUP BY stream`),
+  ).toEqual({ long: 1 })
+  expect(() => apply(keeping('90y'))).toThrow(/retention is "90y", must be .* to 50y/)
+  await apply({})
+})
 
 test('a TTL that somebody else has set stays', async () => {
   await fixture.target.command(
