@@ -318,6 +318,17 @@ export interface LimitsConfig {
   subscriberQueueCountMax: number
   /** Bytes queued for a subscriber. */
   subscriberQueueSizeBytesMax: number
+  /** Sessions that are kept, or have a will; clients that would need another one are refused. */
+  sessionsMax: number
+  /** Messages of QoS 1 and 2 that wait for one session; the newest are dropped and counted. */
+  sessionQueueCountMax: number
+  /** Their bytes. */
+  sessionQueueSizeBytesMax: number
+  /** Bytes that wait for all sessions together; a message counts once. */
+  queuedSizeBytesMax: number
+  /** Retained messages, and their bytes; one that finds no room is delivered, not retained, and counted. */
+  retainedCountMax: number
+  retainedSizeBytesMax: number
   /** From accept to a complete CONNECT, the TLS handshake included, ms. */
   connectTimeoutMs: number
   /** The longest keep-alive that a client of MQTT 5 may have, s; 0: whatever it asks for, also none. */
@@ -478,6 +489,12 @@ export const DEFAULT_CONFIG: Omit<MillraceConfig, 'pipelines'> = {
     receiveMaximum: 1024,
     subscriberQueueCountMax: 1000,
     subscriberQueueSizeBytesMax: 4 << 20,
+    sessionsMax: 200_000,
+    sessionQueueCountMax: 10_000,
+    sessionQueueSizeBytesMax: 16 << 20,
+    queuedSizeBytesMax: 256 << 20,
+    retainedCountMax: 100_000,
+    retainedSizeBytesMax: 64 << 20,
     connectTimeoutMs: 10_000,
     keepAliveMaxS: 0,
     connectionsMax: 20_000,
