@@ -11,6 +11,7 @@ import type { Transport } from '../engine/gateway/transport.ts'
 import { openIdentities } from '../engine/registry/open-identities.ts'
 import { Doorbell } from '../engine/ring/doorbell.ts'
 import { createRing, RingConsumer } from '../engine/ring/ring.ts'
+import { SessionsFixture } from '../engine/sessions/sessions-fixture.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
 import { compare } from './harness.ts'
 
@@ -52,6 +53,7 @@ function intakeOf(protocolVersion: 4 | 5, qos: 0 | 1 | 2): () => void {
     takeNumber: () => ++number,
     peers: [],
     identities: openIdentities(),
+    sessions: new SessionsFixture([Doorbell.memory()], systemClock).linkOptions(0),
   })
   const transport = new CountingTransport()
   const connection = gateway.accept(transport)

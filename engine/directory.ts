@@ -7,6 +7,7 @@
  *   starts          how often an engine was started here
  *   lock.db         an SQLite database that the engine holds locked; the kernel lets go of it when the process dies
  *   journal/N/      the journal of shard N
+ *   journal/sessions/  sessions, retained messages and wills: it outlives the others, and says itself what it is
  *   store/          the embedded ClickHouse, and store-run/ what it needs while it runs
  */
 import { randomBytes, randomInt } from 'node:crypto'
@@ -15,8 +16,8 @@ import {
   constants,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -33,6 +34,7 @@ import { makeDirectory } from './make-directory.ts'
 
 const NAME = 'millrace.json'
 const DRAINED = 'drained'
+const SESSIONS = 'sessions'
 const FORMAT_VERSION = 2
 const GENERATIONS_SINCE_MS = Date.UTC(2020)
 const START_COUNT_MAX = 2 ** 20 - 1
@@ -103,14 +105,15 @@ export class DataDirectory {
    * begin anew, and tokens must not be those of before.
    */
   begin(layout: Layout): Identity {
-    const journals = join(this.path, 'journal')
     const storeId = randomBytes(16).toString('hex')
     const hasPast = this.#identity !== null
     // By the days, a directory that was lost has no greater one than its successor's.
     const days = Math.floor((Date.now() - GENERATIONS_SINCE_MS) / 86_400_000)
     const generation = Math.max((this.#identity?.generation ?? 0) + 1, days)
-    rmSync(journals, { recursive: true, force: true })
-    mkdirSync(journals)
+    const journals = join(this.path, 'journal')
+    for (const name of readdirSync(journals)) {
+      if (name !== SESSIONS) rmSync(join(journals, name), { recursive: true })
+    }
     return this.#save({ formatVersion: FORMAT_VERSION, storeId, generation, hasPast, ...layout })
   }
 
@@ -167,6 +170,10 @@ export class DataDirectory {
 
   journalPath(shard: number): string {
     return join(this.path, 'journal', String(shard))
+  }
+
+  get sessionsPath(): string {
+    return join(this.path, 'journal', SESSIONS)
   }
 
   close(): void {

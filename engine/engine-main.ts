@@ -75,7 +75,7 @@ function reportFigures(running: Engine): void {
 }
 
 function figuresOf(running: Engine): EngineFigures {
-  const { gateways: _gateways, shards: _shards, ...figures } = running.board.summary()
+  const { gateways: _gateways, shards: _shards, sessions: _sessions, ...figures } = running.board.summary()
   return figures
 }
 

@@ -8,7 +8,7 @@ import type { EngineStatus } from './status.ts'
 /** An engine to be started; its process reads the config file itself. */
 export type EngineLaunch = Omit<EngineOptions, 'config'>
 
-export type EngineFigures = Omit<EngineStatus, 'gateways' | 'shards'>
+export type EngineFigures = Omit<EngineStatus, 'gateways' | 'shards' | 'sessions'>
 
 /** One `start`, then at most one `stop`, which drains; `reload` has the TLS files read again. */
 export type EngineRequest = { kind: 'start'; launch: EngineLaunch } | { kind: 'reload' } | { kind: 'stop' }

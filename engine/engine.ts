@@ -20,6 +20,7 @@ import { REGISTRY_NAME } from './registry/registry.ts'
 import { RegistryKeeper } from './registry/registry-keeper.ts'
 import { Doorbell } from './ring/doorbell.ts'
 import { createRing } from './ring/ring.ts'
+import type { SessionsSetup } from './sessions/sessions-thread.ts'
 import type { Alert } from './shard/alert.ts'
 import type { ShardSetup } from './shard/shard-thread.ts'
 import { StatusBoard } from './status.ts'
@@ -29,6 +30,10 @@ import type { TlsFiles } from './tls/tls-material.ts'
 import { WorkerHandle } from './worker-handle.ts'
 
 const PEER_RING_SIZE_BYTES = 4 << 20
+/** Of the sessions' journal: much is rewritten, little is kept. */
+const SESSIONS_SEGMENT_SIZE_BYTES = 8 << 20
+const SESSIONS_JOURNAL_SHARE = 1 / 8
+const SESSIONS_JOURNAL_SIZE_BYTES_MIN = 64 << 20
 const SEGMENT_SIZE_BYTES_MIN = 4 << 20
 const SEGMENT_SIZE_BYTES_MAX = 64 << 20
 const STATUS_INTERVAL_MS = 1000
@@ -135,6 +140,9 @@ export class Engine {
   async stop(): Promise<boolean> {
     this.#isStopping = true
     await Promise.all(this.#workers.map((worker) => worker.request({ kind: 'drainGateway' })))
+    await Promise.all(
+      this.#workers.map((worker) => worker.request({ kind: 'drainSessions', timeoutMs: DRAIN_TIMEOUT_MS })),
+    )
     const drained = await Promise.all(
       this.#workers.map((worker) =>
         worker.request({ kind: 'drainShard', timeoutMs: DRAIN_TIMEOUT_MS, closesWindows: true }),
@@ -169,8 +177,10 @@ export class Engine {
     const registry = await this.#openRegistry()
     this.#registry = registry
     await this.#store.start()
-    const [first, ...others] = this.#workerSetups(await this.#openJournals())
+    const { sessions, plans } = this.#workerSetups(await this.#openJournals())
+    const [first, ...others] = plans
     this.#directory.noteUndrained()
+    if (sessions !== null) await this.#startWorker(sessions)
     const bound = await this.#startWorker(first)
     await Promise.all(
       others.map((plan) => {
@@ -236,7 +246,11 @@ export class Engine {
     const memory = shareMemory(this.#options.config, 1, identity.shards)
     await Promise.all(
       this.#shardSetups(memory, identity).map((shard) =>
-        this.#startWorker({ name: `shard ${shard.index}`, setup: { gateway: null, shard }, transfer: [] }),
+        this.#startWorker({
+          name: `shard ${shard.index}`,
+          setup: { gateway: null, shard, sessions: null },
+          transfer: [],
+        }),
       ),
     )
     const drained = await Promise.all(
@@ -254,28 +268,48 @@ export class Engine {
     )
   }
 
-  /** Gateways first: the first one's ports are everyone's. */
-  #workerSetups(identity: Identity): WorkerPlan[] {
+  /** Sessions first: gateways wait for what they know. Then gateways: the first one's ports are everyone's. */
+  #workerSetups(identity: Identity): { sessions: WorkerPlan | null; plans: WorkerPlan[] } {
     const memory = shareMemory(this.#options.config, Math.max(1, this.#options.gateways), identity.shards)
     const shards = this.#shardSetups(memory, identity)
     const gateways = memory.gatewayBells.map((_, index) => this.#gatewaySetup(memory, index))
     if (this.#options.gateways === 0) {
-      return [
-        { name: 'gateway and shard', setup: { gateway: gateways[0].setup, shard: shards[0] }, transfer: [] },
-      ]
+      const setup = { gateway: gateways[0].setup, shard: shards[0], sessions: this.#sessionsSetup(memory) }
+      return { sessions: null, plans: [{ name: 'gateway, sessions and shard', setup, transfer: [] }] }
     }
-    return [
+    const sessions = {
+      name: 'sessions',
+      setup: { gateway: null, shard: null, sessions: this.#sessionsSetup(memory) },
+      transfer: [],
+    }
+    const plans = [
       ...gateways.map(({ setup, transfer }) => ({
         name: `gateway ${setup.index}`,
-        setup: { gateway: setup, shard: null },
+        setup: { gateway: setup, shard: null, sessions: null },
         transfer,
       })),
       ...shards.map((shard) => ({
         name: `shard ${shard.index}`,
-        setup: { gateway: null, shard },
+        setup: { gateway: null, shard, sessions: null },
         transfer: [],
       })),
     ]
+    return { sessions, plans }
+  }
+
+  #sessionsSetup(memory: SharedMemory): SessionsSetup {
+    const share = this.#options.journalSizeBytesMax * SESSIONS_JOURNAL_SHARE
+    return {
+      journalPath: this.#directory.sessionsPath,
+      journalSizeBytesMax: Math.max(SESSIONS_JOURNAL_SIZE_BYTES_MIN, Math.floor(share)),
+      segmentSizeBytes: SESSIONS_SEGMENT_SIZE_BYTES,
+      limits: this.#options.config.limits,
+      rings: memory.sessionRings,
+      deliveryRings: memory.deliveryRings,
+      gatewayBells: memory.gatewayBells,
+      filtersTaken: memory.filtersTaken,
+      bell: memory.sessionsBell,
+    }
   }
 
   #shardSetups(
@@ -334,6 +368,12 @@ export class Engine {
       rings: memory.rings[index],
       shardBells: memory.shardBells,
       bell: memory.gatewayBells[index],
+      sessions: {
+        ring: memory.sessionRings[index],
+        deliveries: memory.deliveryRings[index],
+        bell: memory.sessionsBell,
+        filtersTaken: memory.filtersTaken,
+      },
       peers,
       connectionCounts: memory.connectionCounts,
       connectionEpoch: this.#life,
@@ -357,7 +397,8 @@ export class Engine {
     const { promise, resolve, reject } = Promise.withResolvers<DoorAddresses>()
     const awaited = new Set<string>()
     if (setup.gateway !== null) awaited.add('listening')
-    if (setup.shard !== null) awaited.add('ready')
+    if (setup.shard !== null) awaited.add('shard ready')
+    if (setup.sessions !== null) awaited.add('sessions ready')
     let ports: DoorAddresses = { mqtt: null, mqtts: null, webSocket: null, wss: null }
     const worker = new WorkerHandle(name, setup, transfer, {
       onReport: (message) => {
@@ -366,7 +407,8 @@ export class Engine {
           const { kind: _, ...addresses } = report
           ports = addresses
         }
-        if (awaited.delete(report.kind) && awaited.size === 0) resolve(ports)
+        const awaitedKind = report.kind === 'ready' ? `${role} ready` : report.kind
+        if (awaited.delete(awaitedKind) && awaited.size === 0) resolve(ports)
         if (role === 'gateway' && report.kind === 'fault')
           reject(new EngineError(report.code, report.message))
         else this.#onReport(name, setup, message)
@@ -386,6 +428,7 @@ export class Engine {
     else if (report.kind === 'alerts') this.#events.onAlerts(report.alerts)
     else if (report.kind !== 'status') return
     else if (role === 'gateway') this.board.gateways[setup.gateway?.index ?? 0] = report
+    else if (role === 'sessions') this.board.sessions = report.status
     else this.board.shards[setup.shard?.index ?? 0] = report.status
   }
 
@@ -439,6 +482,11 @@ interface SharedMemory {
   gatewayBells: SharedArrayBuffer[]
   ports: Map<string, MessageChannel>
   connectionCounts: SharedArrayBuffer
+  /** By gateway: to the sessions, and from them. */
+  sessionRings: SharedArrayBuffer[]
+  deliveryRings: SharedArrayBuffer[]
+  sessionsBell: SharedArrayBuffer
+  filtersTaken: SharedArrayBuffer
 }
 
 function shareMemory(config: MillraceConfig, gatewayCount: number, shardCount: number): SharedMemory {
@@ -453,6 +501,10 @@ function shareMemory(config: MillraceConfig, gatewayCount: number, shardCount: n
     gatewayBells: Array.from({ length: gatewayCount }, () => Doorbell.memory()),
     ports,
     connectionCounts: ConnectionCounts.memory(),
+    sessionRings: Array.from({ length: gatewayCount }, () => createRing(config.limits.ringSizeBytes)),
+    deliveryRings: Array.from({ length: gatewayCount }, () => createRing(config.limits.ringSizeBytes)),
+    sessionsBell: Doorbell.memory(),
+    filtersTaken: new SharedArrayBuffer(4 * gatewayCount),
   }
 }
 

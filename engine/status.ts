@@ -1,6 +1,7 @@
 /** The engine's figures: what its threads report once a second, added up. Owned by the main thread. */
 import { decodeFromCompressedBase64, type Histogram } from 'hdr-histogram-js'
 import type { GatewayStatus } from './gateway/gateway-counters.ts'
+import type { SessionsStatus } from './sessions/sessions-thread.ts'
 import type { ShardStatus } from './shard/shard-thread.ts'
 
 export interface EngineStatus {
@@ -17,11 +18,14 @@ export interface EngineStatus {
   backlogSizeBytes: number
   journalSizeBytes: number
   isJournalFull: boolean
+  /** Null before the first report. */
+  sessions: SessionsStatus | null
 }
 
 export class StatusBoard {
   readonly gateways: GatewayStatus[] = []
   readonly shards: ShardStatus[] = []
+  sessions: SessionsStatus | null = null
   /** CPU time of each worker thread since its start, seconds, by its name. */
   readonly threadCpuSeconds = new Map<string, number>()
   #startedMs = performance.now()
@@ -42,6 +46,7 @@ export class StatusBoard {
       backlogSizeBytes: total(shards, (shard) => shard.backlogSizeBytes),
       journalSizeBytes: total(shards, (shard) => shard.journalSizeBytes),
       isJournalFull: shards.some((shard) => shard?.isJournalFull),
+      sessions: this.sessions,
     }
   }
 

@@ -36,7 +36,6 @@ const refused: [string, string, number, string][] = [
   ['QoS 3', '36 08 0003 612f62 0001 00', 0x81, 'malformed-packet'],
   ['DUP with QoS 0', '38 06 0003 612f62 00', 0x81, 'malformed-packet'],
   ['packet identifier 0', '32 08 0003 612f62 0000 00', 0x82, 'protocol-error'],
-  ['retain, which was declined', '31 06 0003 612f62 00', 0x9a, 'retain-not-supported'],
   ['an empty topic', '30 03 0000 00', 0x82, 'protocol-error'],
   ['a wildcard in a topic', '30 06 0003 612f23 00', 0x90, 'topic-name-invalid'],
   ['a topic that is not UTF-8', '30 06 0003 61ff62 00', 0x90, 'topic-name-invalid'],

@@ -16,9 +16,18 @@ import { Fifo } from './fifo.ts'
 import type { GatewayCounters } from './gateway-counters.ts'
 import { PeerLink, type PeerMessage, type PeerOptions } from './peer-link.ts'
 import { SubscriptionIndex } from './subscription-index.ts'
-import { TopicRoute } from './topic-router.ts'
+import { NO_SESSION, TopicRoute } from './topic-router.ts'
 
 const decoder = new TextDecoder()
+
+/** Stand for the session thread: its kept sessions want QoS 1 and 2, its shared subscriptions every QoS. */
+const KEPT_SESSIONS: Subscriber = {
+  isPeer: false,
+  isTouched: false,
+  deliver: () => DeliveryOutcome.QUEUED,
+  flush: () => {},
+}
+const SHARED_SESSIONS: Subscriber = { ...KEPT_SESSIONS }
 
 export class Exchange {
   readonly message = new Message()
@@ -28,6 +37,9 @@ export class Exchange {
   /** How many of this gateway's connections hold each filter. */
   #ownFilters = new Map<string, number>()
   #touched: Subscriber[] = []
+  /** By filter: those that the session thread has told. */
+  #keptFilters = new Map<string, Subscription>()
+  #sharedFilters = new Map<string, Subscription>()
   /** The topic of the last message from another gateway. */
   #peerRoute = new TopicRoute()
   #sequence = 0
@@ -65,16 +77,36 @@ export class Exchange {
     this.#tell([], [filter])
   }
 
+  /** Takes in that sessions subscribe to a filter, or no longer do; what matches it is theirs to deliver. */
+  setSessionFilter(filter: string, isShared: boolean, isRemoved: boolean): void {
+    const filters = isShared ? this.#sharedFilters : this.#keptFilters
+    const known = filters.get(filter)
+    if (isRemoved) {
+      filters.delete(filter)
+      if (known !== undefined) this.#index.remove(filter, known)
+    } else if (known === undefined) {
+      const subscriber = isShared ? SHARED_SESSIONS : KEPT_SESSIONS
+      const subscription = { subscriber, filter, qos: 2, noLocal: false, isRetainKept: true, identifier: 0 }
+      filters.set(filter, subscription)
+      this.#index.add(filter, subscription)
+    }
+  }
+
   /** Calls `answer` once every other gateway knows what was added until now. */
   whenKnown(answer: () => void): void {
     if (this.#sequenceKnown() >= this.#sequence) answer()
     else this.#waiting.push({ sequence: this.#sequence, answer })
   }
 
-  /** Brings `this.message` to those who subscribe to its topic; `route` keeps what was matched. */
+  /** Has `route` keep who subscribes to its topic. */
   // hot: per message
-  publish(route: TopicRoute, publisher: Subscriber | null): void {
+  match(route: TopicRoute, publisher: Subscriber | null): void {
     if (route.matchesVersion !== this.#index.version) this.#match(route, publisher, true)
+  }
+
+  /** Brings `this.message` to those that `route` keeps. */
+  // hot: per message
+  publish(route: TopicRoute): void {
     if (route.matches.length > 0) this.#deliver(route.matches)
   }
 
@@ -148,7 +180,11 @@ export class Exchange {
   #match(route: TopicRoute, publisher: Subscriber | null, arePeersIncluded: boolean): void {
     const found: Subscription[] = []
     this.#index.match(decoder.decode(route.topic.subarray(0, route.topicSize)), found)
-    route.matches = found.length === 0 ? NOBODY : planDeliveries(found, publisher, arePeersIncluded)
+    const own = found.filter(
+      ({ subscriber }) => subscriber !== KEPT_SESSIONS && subscriber !== SHARED_SESSIONS,
+    )
+    route.matches = own.length === 0 ? NOBODY : planDeliveries(own, publisher, arePeersIncluded)
+    route.sessionQosMin = sessionQosMin(found)
     route.matchesVersion = this.#index.version
   }
 
@@ -207,6 +243,15 @@ export class Exchange {
       next.answer()
     }
   }
+}
+
+function sessionQosMin(found: readonly Subscription[]): number {
+  let qosMin = NO_SESSION
+  for (const { subscriber } of found) {
+    if (subscriber === SHARED_SESSIONS) return 0
+    if (subscriber === KEPT_SESSIONS) qosMin = 1
+  }
+  return qosMin
 }
 
 const NOBODY: readonly Delivery[] = []

@@ -18,9 +18,10 @@ import { ConnectionCounts } from './connection-counts.ts'
 import { Exchange } from './exchange.ts'
 import { GatewayCounters } from './gateway-counters.ts'
 import type { PeerOptions } from './peer-link.ts'
+import { SessionLink, type SessionLinkOptions } from './session-link.ts'
 import { type LaneUser, ShardLane } from './shard-lane.ts'
 import { SlowedClients } from './slowed-clients.ts'
-import { TOPIC_SIZE_BYTES_MAX, TopicRouter } from './topic-router.ts'
+import { TOPIC_SIZE_BYTES_MAX, TopicRoute, TopicRouter } from './topic-router.ts'
 
 const FRAMES_PER_CUT = 256
 const ACK_BUFFER_SIZE_BYTES = 16 << 10
@@ -43,6 +44,7 @@ export interface GatewayOptions {
   counts?: ConnectionCounts
   /** Who clients are, and what they may. */
   identities: GatewayIdentities
+  sessions: SessionLinkOptions
 }
 
 /** A connection, as far as the gateway's sweep and takeovers know it. */
@@ -58,7 +60,10 @@ export interface Client extends LaneUser, IdentifiedClient {
 
 export class GatewayContext {
   readonly index: number
+  /** By shard. */
   readonly lanes: readonly ShardLane[]
+  readonly sessions: SessionLink
+  /** By shard; the last one is the session thread's. */
   readonly durable: Int32Array
   readonly router: TopicRouter
   readonly counters = new GatewayCounters()
@@ -105,13 +110,19 @@ export class GatewayContext {
     this.setTime()
     this.startMs = this.nowMs
     assert(options.rings.length < NO_LANE, 'shards are counted in a byte')
-    const durable = new Int32Array(options.rings.length)
+    const durable = new Int32Array(options.rings.length + 1)
     this.durable = durable
     this.lanes = options.rings.map(
       (ring, shard) => new ShardLane(shard, ring, options.shardBells[shard], durable),
     )
+    const { sessions } = options
+    const sessionLane = new ShardLane(options.rings.length, sessions.ring, sessions.bell, durable)
+    this.sessions = new SessionLink(options.index, sessionLane, this.exchange, sessions, () =>
+      this.#publishWill(),
+    )
     this.router = new TopicRouter(options.streams, options.rings.length, options.limits.topicLevelsMax)
-    const recordSizeMax = Math.min(...this.lanes.map((lane) => lane.producer.recordSizeMax))
+    const lanes = [...this.lanes, sessionLane]
+    const recordSizeMax = Math.min(...lanes.map((lane) => lane.producer.recordSizeMax))
     // A record may name a topic that its packet only gave by an alias.
     this.packetSizeBytesMax = Math.min(
       options.limits.packetSizeBytesMax,
@@ -131,12 +142,40 @@ export class GatewayContext {
   endRead(user: LaneUser): void {
     const { lanes } = this
     for (let shard = 0; shard < lanes.length; shard++) lanes[shard].endRead(user)
+    this.sessions.lane.endRead(user)
     this.exchange.flush()
+  }
+
+  /** Takes in what shards and sessions have made durable or have sent; true when there was something. */
+  // hot: per batch
+  takeFromThreads(): boolean {
+    const { lanes, sessions } = this
+    let hasMoved = sessions.lane.refresh()
+    for (let shard = 0; shard < lanes.length; shard++) if (lanes[shard].refresh()) hasMoved = true
+    if (hasMoved) {
+      for (let shard = 0; shard < lanes.length; shard++) lanes[shard].settle()
+      sessions.lane.settle()
+    }
+    if (sessions.take()) hasMoved = true
+    sessions.flush()
+    return hasMoved
   }
 
   /** The rings have been full for too long to take in new clients. */
   get isBusy(): boolean {
-    return this.lanes.some(({ fullSinceMs }) => fullSinceMs >= 0 && this.nowMs - fullSinceMs > BUSY_AFTER_MS)
+    const isFull = ({ fullSinceMs }: ShardLane) =>
+      fullSinceMs >= 0 && this.nowMs - fullSinceMs > BUSY_AFTER_MS
+    return this.sessions.isOverrun || isFull(this.sessions.lane) || this.lanes.some(isFull)
+  }
+
+  /** Brings a will to this gateway's subscribers and the others'; sessions have it already. */
+  #publishWill(): void {
+    const { exchange } = this
+    const { message } = exchange
+    const route = new TopicRoute()
+    route.setTopic(message.topic, message.topicStart, message.topicEnd)
+    exchange.match(route, null)
+    exchange.publish(route)
   }
 
   /** Gives up the acknowledgements' buffer to a transport that keeps it. */

@@ -48,12 +48,10 @@ export class Gateway {
   // hot: per batch
   step(): boolean {
     const { context } = this
-    const { lanes } = context
     context.setTime()
-    let hasMoved = false
-    for (let shard = 0; shard < lanes.length; shard++) if (lanes[shard].refresh()) hasMoved = true
-    if (hasMoved) for (let shard = 0; shard < lanes.length; shard++) lanes[shard].settle()
+    let hasMoved = context.takeFromThreads()
     if (context.exchange.takeFromPeers()) hasMoved = true
+    context.exchange.flush()
     context.slowed.step(context.nowUs)
     if (Math.abs(context.nowMs - this.#sweptMs) >= SWEEP_INTERVAL_MS) this.#sweep()
     return hasMoved
@@ -75,6 +73,20 @@ export class Gateway {
   handleRegistry(message: FromRegistry): void {
     this.context.setTime()
     this.context.identities.handle(message, this.context.nowMs)
+  }
+
+  /** Resolves once everything that sessions subscribe to is known. */
+  whenReady(): Promise<void> {
+    const { sessions } = this.context
+    if (sessions.isReady) return Promise.resolve()
+    return new Promise((resolve) => {
+      sessions.onReady = resolve
+    })
+  }
+
+  /** It is not going to be. */
+  giveUpWaiting(): void {
+    this.context.sessions.onReady?.()
   }
 
   status(): GatewayStatus {

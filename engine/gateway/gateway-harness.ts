@@ -10,6 +10,7 @@ import type { GatewayIdentities } from '../registry/gateway-identities.ts'
 import { openIdentities } from '../registry/open-identities.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { createRing, RingConsumer } from '../ring/ring.ts'
+import { SessionsFixture } from '../sessions/sessions-fixture.ts'
 import type { ConnectStage } from './connect/connect-attempt.ts'
 import { Gateway } from './gateway-core.ts'
 import type { Peer } from './peer.ts'
@@ -165,6 +166,8 @@ export interface HarnessOptions {
 
 export interface Harness {
   gateway: Gateway
+  /** Of all gateways of a pair. */
+  sessions: SessionsFixture
   shards: KeepingShard[]
   clock: ManualClock
   /** Makes all that was written durable, and lets the gateway see it. */
@@ -239,10 +242,14 @@ export function connectPacket(options: ClientOptions = {}): Packet {
   }
 }
 
-export function makeHarness(options: HarnessOptions = {}, peers: GatewayPeers = NO_PEERS): Harness {
+export function makeHarness(
+  options: HarnessOptions = {},
+  peers: GatewayPeers = NO_PEERS,
+  clock = new ManualClock(START_MS),
+  sessions = new SessionsFixture([Doorbell.memory()], clock),
+): Harness {
   const { shards: shardCount = 1, streams = DEFAULT_CONFIG.streams, ringSizeBytes = 1 << 16 } = options
   const rings = Array.from({ length: shardCount }, () => createRing(ringSizeBytes))
-  const clock = new ManualClock(1_700_000_000_000)
   const setup = {
     index: peers.index,
     rings,
@@ -254,11 +261,15 @@ export function makeHarness(options: HarnessOptions = {}, peers: GatewayPeers = 
     takeNumber: peers.takeNumber,
     peers: peers.links,
     identities: options.identities ?? openIdentities(),
+    sessions: sessions.linkOptions(peers.index),
   }
   const gateway = new Gateway(setup, options.stages)
   const shards = rings.map((ring) => new KeepingShard(ring))
+  sessions.step()
+  gateway.step()
   return {
     gateway,
+    sessions,
     shards,
     clock,
     sync() {
@@ -267,11 +278,13 @@ export function makeHarness(options: HarnessOptions = {}, peers: GatewayPeers = 
           shard.take()
           shard.release()
         }
+        sessions.step()
       } while (gateway.step())
     },
     pass(seconds) {
       for (let i = 0; i < seconds; i++) {
         clock.advance(1000)
+        sessions.step()
         gateway.step()
       }
     },
@@ -292,6 +305,7 @@ interface GatewayPeers {
   links: ConstructorParameters<typeof Gateway>[0]['peers']
 }
 
+const START_MS = 1_700_000_000_000
 let numbers = 0
 const takeNumber = (): number => ++numbers
 const NO_PEERS: GatewayPeers = { index: 0, takeNumber, links: [] }
@@ -300,24 +314,29 @@ const NO_PEERS: GatewayPeers = { index: 0, takeNumber, links: [] }
 export function makePair(options: HarnessOptions = {}): { both: [Harness, Harness]; pump: () => void } {
   const rings = [createRing(1 << 16), createRing(1 << 16)]
   const queues: PeerMessage[][] = [[], []]
-  const make = (index: number): Harness =>
-    makeHarness(options, {
+  const clock = new ManualClock(START_MS)
+  const sessions = new SessionsFixture([Doorbell.memory(), Doorbell.memory()], clock)
+  const make = (index: number): Harness => {
+    const peers = {
       index,
       takeNumber,
       links: [
         {
           index: 1 - index,
-          post: (message) => queues[1 - index].push(structuredClone(message)),
+          post: (message: PeerMessage) => queues[1 - index].push(structuredClone(message)),
           inbound: rings[index],
           outbound: rings[1 - index],
           bell: new Doorbell(Doorbell.memory()),
         },
       ],
-    })
+    }
+    return makeHarness(options, peers, clock, sessions)
+  }
   const both: [Harness, Harness] = [make(0), make(1)]
   const pump = (): void => {
     for (let isQuiet = false; !isQuiet; ) {
       isQuiet = true
+      sessions.step()
       for (const index of [0, 1]) {
         const message = queues[index].shift()
         if (message !== undefined) both[index].gateway.handlePeer(0, message)

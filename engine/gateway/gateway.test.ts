@@ -278,12 +278,14 @@ describe('bad input on real sockets', () => {
           webSocket: null,
           [which]: { host: '127.0.0.1', port: used },
         }
+        const keeper = keepRecords(setup, () => false)
         const report = await new Promise<GatewayReport>((resolve) => {
           const control = startGateway({ ...setup, clock: systemClock }, (message) => {
             resolve(message)
             void control.stop()
           })
         })
+        keeper.stop()
         const option = which === 'mqtt' ? '--mqtt' : '--ws'
         expect(report).toMatchObject({ kind: 'fault', code: 'EADDRINUSE' })
         expect((report as { message: string }).message).toContain(
@@ -307,6 +309,7 @@ test('without the shared buffer the door reads by events, with the same result',
     takeNumber: () => 1,
     peers: [],
     identities: openIdentities(),
+    sessions: { ...setup.sessions, bell: new Doorbell(setup.sessions.bell) },
   })
   const door = new TcpDoor(gateway, null, new TrustedProxies([]))
   const { port } = await door.listen({ host: '127.0.0.1', port: 0 }, false)

@@ -30,6 +30,14 @@ export interface GatewayPeer {
   bell: SharedArrayBuffer
 }
 
+export interface GatewaySessions {
+  /** To the session thread, and from it. */
+  ring: SharedArrayBuffer
+  deliveries: SharedArrayBuffer
+  bell: SharedArrayBuffer
+  filtersTaken: SharedArrayBuffer
+}
+
 export interface GatewaySetup {
   /** Gateway 0 is started first, and makes sure that its ports are nobody else's. */
   index: number
@@ -48,6 +56,7 @@ export interface GatewaySetup {
   /** This gateway's own. */
   bell: SharedArrayBuffer
   peers: GatewayPeer[]
+  sessions: GatewaySessions
   /** Of `ConnectionCounts`, for all gateways. */
   connectionCounts: SharedArrayBuffer
   /** Goes before the count in a connection's number, below 2^20: other lives of the engine have others. */
@@ -116,6 +125,7 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
       outbound: peer.outbound,
       bell: new Doorbell(peer.bell),
     })),
+    sessions: { ...setup.sessions, bell: new Doorbell(setup.sessions.bell) },
   })
   const doors = openDoors(gateway, setup)
   const sockets = [doors.mqtt, doors.mqtts].filter((door) => door !== null)
@@ -148,6 +158,9 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
   }, STATUS_INTERVAL_MS)
 
   async function listen(): Promise<void> {
+    wake()
+    await gateway.whenReady() // a message must not pass sessions that are not known yet
+    if (isStopped) return
     const isFirst = setup.index === 0
     const mqtt = await listenAt('MQTT', '--mqtt', setup.mqtt, doors.mqtt, isFirst)
     const mqtts = await listenAt('MQTT over TLS', '--mqtts', setup.mqtts, doors.mqtts, isFirst)
@@ -155,7 +168,6 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
     const wss = await listenAt('WebSocket over TLS', '--wss', setup.wss, doors.wss, isFirst)
     if (isStopped) return
     report({ kind: 'listening', mqtt, mqtts, webSocket, wss })
-    wake()
   }
 
   const listened = listen().catch((error: Error & { code?: string }) => {
@@ -165,6 +177,7 @@ export function startGateway(setup: GatewaySetup, report: (message: GatewayRepor
   async function stop(): Promise<void> {
     if (isStopped) return
     isStopped = true
+    gateway.giveUpWaiting()
     await listened // a door that opens after it was closed would keep the thread alive
     clearInterval(stepTimer)
     clearInterval(statusTimer)

@@ -12,7 +12,9 @@ import {
 } from '../../codecs/journal/record.ts'
 import { PacketType, type ProtocolVersion, ReasonCode } from '../../codecs/mqtt/packet.ts'
 import type { PublishFields } from '../../codecs/mqtt/publish.ts'
+import { SessionRecordKind, sessionRecord } from '../../codecs/session/record.ts'
 import { AckQueue, answerOf, NO_ANSWER, NO_LANE } from './ack-queue.ts'
+import type { ClientSession } from './client-session.ts'
 import type { AcceptedConnect } from './connect/connect-attempt.ts'
 import type { GatewayContext } from './gateway-context.ts'
 import { ReceivedIds } from './received-ids.ts'
@@ -28,6 +30,10 @@ const NOTHING = new Uint8Array(0)
 export class InboundAcks {
   /** The lane that has no room, after BLOCKED; null when it is the answers that have to leave first. */
   blockedOn: ShardLane | null = null
+  /** Null when the session thread knows nothing of the client. */
+  session: ClientSession | null
+  /** Identifiers that an earlier connection of the session has left: their messages were delivered, not surely stored. */
+  #inherited: Set<number> | null
   #context: GatewayContext
   #user: LaneUser
   #version: ProtocolVersion
@@ -39,7 +45,15 @@ export class InboundAcks {
   #received: ReceivedIds | null = null
   #releaseRoute: MessageRoute | null = null
 
-  constructor(context: GatewayContext, user: LaneUser, connect: AcceptedConnect, clientHash: number) {
+  constructor(
+    context: GatewayContext,
+    user: LaneUser,
+    connect: AcceptedConnect,
+    clientHash: number,
+    session: ClientSession | null,
+  ) {
+    this.session = session
+    this.#inherited = session !== null && session.received.length > 0 ? new Set(session.received) : null
     this.#context = context
     this.#user = user
     this.#version = connect.version
@@ -93,14 +107,26 @@ export class InboundAcks {
     return 0
   }
 
+  /** What comes next waits for what that lane was given as well. */
+  waitFor(lane: ShardLane): void {
+    this.#push(NO_ANSWER, lane)
+  }
+
+  /** Whether an earlier connection has brought that message of QoS 2 to subscribers. */
+  isHeard(packetId: number): boolean {
+    return this.#inherited?.delete(packetId) ?? false
+  }
+
   /** A PUBREL: 0 or BLOCKED. Its PUBCOMP leaves when it is on disk that the identifier is free again. */
   // hot: per message of QoS 2
   release(packetId: number): number {
     if (this.isBoundReached) return BLOCKED
+    if (this.session !== null && !this.#hasSessionRoom()) return BLOCKED
     const place = this.#received?.laneOf(packetId) ?? -1
     if (place < 0) return this.#releaseUnknown(packetId)
     const lane = place === NO_LANE ? null : this.#context.lanes[place]
     if (lane !== null && !this.#hasRoom(lane)) return BLOCKED
+    this.#releaseInSession(packetId)
     if (lane !== null) this.#writeRelease(lane, packetId)
     this.#push(answerOf(PacketType.PUBCOMP, packetId, 0), lane)
     this.#received?.delete(packetId)
@@ -151,13 +177,31 @@ export class InboundAcks {
   #releaseUnknown(packetId: number): number {
     const { lanes } = this.#context
     if (!lanes.every((lane) => this.#hasRoom(lane))) return BLOCKED
+    this.#releaseInSession(packetId)
+    const isInherited = this.isHeard(packetId)
     for (const lane of lanes) {
       this.#writeRelease(lane, packetId)
       this.#push(NO_ANSWER, lane)
     }
-    const reasonCode = this.#version === 5 ? ReasonCode.PACKET_IDENTIFIER_NOT_FOUND : 0
+    const reasonCode = this.#version === 5 && !isInherited ? ReasonCode.PACKET_IDENTIFIER_NOT_FOUND : 0
     this.#push(answerOf(PacketType.PUBCOMP, packetId, reasonCode), null)
     return 0
+  }
+
+  #hasSessionRoom(): boolean {
+    const { sessions } = this.#context
+    if (sessions.hasRoom(RECORD_HEADER_SIZE_BYTES, this.#user)) return true
+    this.blockOn(sessions.lane)
+    return false
+  }
+
+  /** The session forgets the identifier as well. There is room. */
+  #releaseInSession(packetId: number): void {
+    if (this.session === null) return
+    const { sessions } = this.#context
+    const { handle } = this.session
+    sessions.send(sessionRecord(SessionRecordKind.RELEASE, { packetId, handle, number: this.#number }))
+    this.waitFor(sessions.lane)
   }
 
   /** Whether a PUBREL's record fits; if not, the connection waits for that. */

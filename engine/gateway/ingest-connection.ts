@@ -257,7 +257,8 @@ export class IngestConnection implements Client, SlowedClient {
     message.qos = 1
     message.isRetain = false
     message.messageExpiryIntervalS = -1
-    exchange.publish(this.#route, null)
+    exchange.match(this.#route, null)
+    exchange.publish(this.#route)
   }
 
   #hold(bytes: Uint8Array, isBinary: boolean): void {

@@ -6,7 +6,7 @@
 import { readAck } from '../../codecs/mqtt/ack.ts'
 import { encodeDisconnect, PINGRESP } from '../../codecs/mqtt/answers.ts'
 import { connectVersion, readConnect } from '../../codecs/mqtt/connect.ts'
-import { readDisconnect } from '../../codecs/mqtt/disconnect.ts'
+import { type DisconnectPacket, readDisconnect } from '../../codecs/mqtt/disconnect.ts'
 import {
   areHeaderFlagsValid,
   MqttError,
@@ -15,7 +15,8 @@ import {
   ReasonCode,
 } from '../../codecs/mqtt/packet.ts'
 import { readSubscribe, readUnsubscribe } from '../../codecs/mqtt/subscribe.ts'
-import { ClientSubscriber } from './client-subscriber.ts'
+import { ClientSession } from './client-session.ts'
+import { ClientSubscriber, type SubscriberHost } from './client-subscriber.ts'
 import { type CloseReason, CloseReasons, closeReasonOf } from './close-reason.ts'
 import { acceptConnack, refuseConnack } from './connect/connack.ts'
 import {
@@ -24,6 +25,7 @@ import {
   type ConnectOwner,
   type ConnectStage,
 } from './connect/connect-attempt.ts'
+import { transientConnect } from './connect/open-session.ts'
 import type { Client, GatewayContext } from './gateway-context.ts'
 import { BLOCKED, type InboundAcks } from './inbound-acks.ts'
 import { PacketStream } from './packet-stream.ts'
@@ -39,7 +41,7 @@ const CONNECT_SIZE_BYTES_MAX = 64 << 10
 /** After this many quiet seconds a connection gives memory back. */
 const IDLE_TICKS = 10
 
-export class MqttConnection implements Client, ConnectOwner, SlowedClient {
+export class MqttConnection implements Client, ConnectOwner, SlowedClient, SubscriberHost {
   isClosed = false
   isPaused = false
   packetSizeBytesMax: number
@@ -57,6 +59,11 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
   /** Null where devices have no budget. */
   #budget: RateBudget | null = null
   #isSlowed = false
+  /** Null unless the session thread keeps something for the client. */
+  #session: ClientSession | null = null
+  /** One that is being made, and who waits for it. */
+  #openingSession: ClientSession | null = null
+  #sessionUses: ((session: ClientSession) => void)[] = []
   #keepAliveTicks = 0
   /** PINGREQs of the present run of packets. */
   #pingCount = 0
@@ -241,7 +248,7 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
     connect: AcceptedConnect,
   ): number {
     const { version } = connect
-    const { ackFields, exchange } = this.#context
+    const { ackFields, sessions } = this.#context
     switch (type) {
       case PacketType.PUBACK:
       case PacketType.PUBREC:
@@ -258,23 +265,31 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
         this.#pingCount++
         return 0
       case PacketType.SUBSCRIBE: {
-        const packet = readSubscribe(bytes, bodyStart, bodyEnd, version)
-        const answer = this.#subscriberOf(connect).subscribe(packet)
-        exchange.whenKnown(() => this.#answer(answer))
+        if (sessions.isOverrun) return ReasonCode.SERVER_BUSY
+        this.#subscriberOf(connect).subscribe(readSubscribe(bytes, bodyStart, bodyEnd, version))
         return 0
       }
       case PacketType.UNSUBSCRIBE: {
-        const packet = readUnsubscribe(bytes, bodyStart, bodyEnd, version)
-        this.#answer(this.#subscriberOf(connect).unsubscribe(packet))
+        if (sessions.isOverrun) return ReasonCode.SERVER_BUSY
+        this.#subscriberOf(connect).unsubscribe(readUnsubscribe(bytes, bodyStart, bodyEnd, version))
         return 0
       }
       case PacketType.DISCONNECT:
-        readDisconnect(bytes, bodyStart, bodyEnd, version)
-        this.end(CloseReasons.client)
-        return 0
+        return this.#disconnect(readDisconnect(bytes, bodyStart, bodyEnd, version), connect)
       default: // a second CONNECT, what only servers send, AUTH
         return ReasonCode.PROTOCOL_ERROR
     }
+  }
+
+  #disconnect(
+    { reasonCode, sessionExpiryIntervalS }: DisconnectPacket,
+    { sessionExpiryS }: AcceptedConnect,
+  ): number {
+    // [MQTT-3.14.2-2]: a session that was to end with the connection is not kept after all.
+    if (sessionExpiryIntervalS && sessionExpiryS === 0) return ReasonCode.PROTOCOL_ERROR
+    this.#session?.close(reasonCode === ReasonCode.SUCCESS, sessionExpiryIntervalS)
+    this.end(CloseReasons.client)
+    return 0
   }
 
   #open(bytes: Uint8Array, bodyStart: number, bodyEnd: number): void {
@@ -307,14 +322,16 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
     context.setTime()
     this.#attempt = null
     this.#connect = connect
-    this.#intake = new PublishIntake(context, this, connect)
+    this.#session = attempt.session
+    this.#intake = new PublishIntake(context, this, connect, attempt.session)
+    if (attempt.session?.isPresent) this.#subscriberOf(connect)
     if (RateBudget.isNeeded(context.limits)) this.#budget = new RateBudget(context.limits, context.nowUs)
     this.#receivedTick = context.tick
     this.packetSizeBytesMax = context.packetSizeBytesMax
     this.#keepAliveTicks = keepAliveS === 0 ? 0 : Math.ceil(keepAliveS * 1.5) + 1
     context.counters.connectsAccepted++
     context.counters.connections++
-    this.#answer(acceptConnack(attempt, context))
+    this.answer(acceptConnack(attempt, context))
     if (!this.isPaused) return
     this.#takeHeld()
     this.settle()
@@ -330,9 +347,29 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
   }
 
   #subscriberOf(connect: AcceptedConnect): ClientSubscriber {
-    const answer = (bytes: Uint8Array): void => this.#answer(bytes)
-    this.#subscriber ??= new ClientSubscriber(this.#context, this.#transport, connect, answer)
+    this.#subscriber ??= new ClientSubscriber(this.#context, this, this.#transport, connect, this.#session)
     return this.#subscriber
+  }
+
+  withSession(use: (session: ClientSession) => void): void {
+    const context = this.#context
+    const connect = this.#connect!
+    if (this.#session !== null) {
+      use(this.#session)
+      return
+    }
+    this.#sessionUses.push(use)
+    if (this.#sessionUses.length > 1) return
+    const asked = transientConnect(connect.clientId, connect.receiveMaximum, context)
+    const session = new ClientSession(context.sessions, connect.number, asked, (reasonCode) => {
+      if (reasonCode !== 0) {
+        this.refuse(reasonCode)
+        return
+      }
+      this.#session = session
+      for (const next of this.#sessionUses.splice(0)) next(session)
+    })
+    this.#openingSession = session
   }
 
   /** All of a run in one write: a client that sends nothing but PINGREQs does not hold up the others. */
@@ -340,11 +377,11 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
     const answers =
       this.#pingCount === 1 ? PINGRESP : Buffer.alloc(this.#pingCount * PINGRESP.length, PINGRESP)
     this.#pingCount = 0
-    this.#answer(answers)
+    this.answer(answers)
   }
 
   /** Writes an answer that is not a PUBACK; a client that reads none of them is let go. */
-  #answer(bytes: Uint8Array): void {
+  answer(bytes: Uint8Array): void {
     if (this.isClosed) return
     this.#transport.write(bytes)
     if (this.#transport.bufferedBytes > this.heldSizeBytesMax) this.end(CloseReasons.slowReader)
@@ -400,6 +437,8 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient {
     this.#stream.clear()
     this.#intake = null
     this.#subscriber?.close()
+    const session = this.#session ?? this.#openingSession
+    session?.close(false)
     this.#attempt?.cancel()
     this.#attempt = null
     counters.disconnected(reason)

@@ -33,7 +33,8 @@ const CAPACITY_COUNT_MIN = 16
 const RUN_SIZE_BYTES_MAX = 64 << 10
 /** An empty queue larger than this gives its memory back. */
 const KEPT_SIZE_BYTES_MAX = 256 << 10
-const PACKET_ID_MAX = 0xffff
+/** Higher ones are for what sessions send. */
+const OWN_PACKET_ID_MAX = 0x7fff
 /** Where a message that does not expire has its interval. */
 const NOWHERE = 0
 
@@ -59,6 +60,8 @@ export class Outbox {
   /** Where in the packet its identifier goes; 0 with QoS 0. */
   #idOffsets = new Uint16Array(CAPACITY_COUNT_MIN)
   #qos = new Uint8Array(CAPACITY_COUNT_MIN)
+  /** The identifiers of those that have one already: a session's. 0 for one that is yet to be given. */
+  #packetIds = new Uint16Array(CAPACITY_COUNT_MIN)
   /** Where in the packet the seconds are that it may still wait, and when they began to run. */
   #expiryOffsets = new Uint32Array(CAPACITY_COUNT_MIN)
   #ticks = new Float64Array(CAPACITY_COUNT_MIN)
@@ -70,11 +73,15 @@ export class Outbox {
     this.#bounds = bounds
   }
 
-  /** Encodes the message behind the others, unless it has to be dropped. `tick` counts seconds. */
+  /**
+   * Encodes the message behind the others, unless it has to be dropped. `tick` counts seconds. One that has a
+   * packet identifier is a session's: it is bounded there, and from here on does not expire.
+   */
   // hot: per message and subscriber
-  push(message: Message, delivery: Delivery, tick: number): DeliveryOutcome {
+  push(message: Message, delivery: Delivery, tick: number, packetId = 0, isDup = false): DeliveryOutcome {
     const bounds = this.#bounds
-    if (this.count >= bounds.countMax) return DeliveryOutcome.FULL
+    const isBounded = packetId === 0
+    if (isBounded && this.count >= bounds.countMax) return DeliveryOutcome.FULL
     const version = this.#version
     const qos = Math.min(message.qos, delivery.qos)
     const topicSize = message.topicEnd - message.topicStart
@@ -82,15 +89,15 @@ export class Outbox {
     const propertiesSize = version === 5 ? writeProperties(message, delivery) : 0
     const size = publishSize(version, qos, topicSize, propertiesSize, payloadSize)
     if (bounds.packetSizeBytesMax > 0 && size > bounds.packetSizeBytesMax) return DeliveryOutcome.TOO_LARGE
-    if (this.sizeBytes + size > bounds.sizeBytesMax) return DeliveryOutcome.FULL
+    if (isBounded && this.sizeBytes + size > bounds.sizeBytesMax) return DeliveryOutcome.FULL
     this.#reserve(size)
-    const header = publishHeader(qos as Qos, false, message.isRetain && delivery.isRetainKept)
+    const header = publishHeader(qos as Qos, isDup, message.isRetain && delivery.isRetainKept)
     writePublish(
       this.#bytes,
       this.#end,
       version,
       header,
-      PACKET_ID_MAX, // until `takeRun` gives it one
+      OWN_PACKET_ID_MAX, // until `takeRun` gives it one
       message.topic,
       message.topicStart,
       message.topicEnd,
@@ -108,6 +115,7 @@ export class Outbox {
     const isExpiring = version === 5 && message.messageExpiryIntervalS >= 0
     this.#idOffsets[slot] = idOffset
     this.#qos[slot] = qos
+    this.#packetIds[slot] = packetId
     // It is the first of the properties.
     const propertiesOffset = idOffset + idSize + varintSize(propertiesSize)
     this.#expiryOffsets[slot] = isExpiring ? propertiesOffset + MESSAGE_EXPIRY_VALUE_OFFSET : NOWHERE
@@ -134,7 +142,8 @@ export class Outbox {
       const qos = this.#qos[this.#head]
       if (qos > 0) {
         if (this.#sent.size >= this.#bounds.windowMax) break
-        const packetId = this.#nextPacketId(qos === 1 ? Awaited.PUBACK : Awaited.PUBREC)
+        const packetId = this.#packetIds[this.#head] || this.#nextPacketId()
+        this.#sent.set(packetId, qos === 1 ? Awaited.PUBACK : Awaited.PUBREC)
         const idOffset = end + this.#idOffsets[this.#head]
         this.#bytes[idOffset] = packetId >> 8
         this.#bytes[idOffset + 1] = packetId
@@ -168,7 +177,8 @@ export class Outbox {
     const expiryOffset = this.#expiryOffsets[this.#head]
     if (expiryOffset === NOWHERE) return 0
     const intervalS = u32At(this.#bytes, start + expiryOffset)
-    return intervalS - (tick - this.#ticks[this.#head])
+    const leftS = intervalS - (tick - this.#ticks[this.#head])
+    return this.#packetIds[this.#head] === 0 ? leftS : Math.max(0, leftS)
   }
 
   #dropHead(): void {
@@ -181,10 +191,9 @@ export class Outbox {
     if (this.count === 0) this.#empty()
   }
 
-  #nextPacketId(awaited: Awaited): number {
-    do this.#lastPacketId = this.#lastPacketId === PACKET_ID_MAX ? 1 : this.#lastPacketId + 1
+  #nextPacketId(): number {
+    do this.#lastPacketId = this.#lastPacketId === OWN_PACKET_ID_MAX ? 1 : this.#lastPacketId + 1
     while (this.#sent.has(this.#lastPacketId))
-    this.#sent.set(this.#lastPacketId, awaited)
     return this.#lastPacketId
   }
 
@@ -210,6 +219,7 @@ export class Outbox {
     this.#sizes = unrolled(this.#sizes, new Int32Array(capacity), this.#head)
     this.#idOffsets = unrolled(this.#idOffsets, new Uint16Array(capacity), this.#head)
     this.#qos = unrolled(this.#qos, new Uint8Array(capacity), this.#head)
+    this.#packetIds = unrolled(this.#packetIds, new Uint16Array(capacity), this.#head)
     this.#expiryOffsets = unrolled(this.#expiryOffsets, new Uint32Array(capacity), this.#head)
     this.#ticks = unrolled(this.#ticks, new Float64Array(capacity), this.#head)
     this.#head = 0

@@ -56,6 +56,7 @@ function makeGateway(): void {
       takeNumber: () => 1,
       peers: [],
       identities: openIdentities(),
+      sessions: { ...setup.sessions, bell: new Doorbell(setup.sessions.bell) },
     },
     [noteAddress, ...CONNECT_STAGES],
   )

@@ -7,6 +7,8 @@ import { hashBytes } from '../../base/hash.ts'
 import { messageRecordSize, RecordFlag, writeMessageRecord } from '../../codecs/journal/record.ts'
 import { type ProtocolVersion, ReasonCode } from '../../codecs/mqtt/packet.ts'
 import { type PublishFields, readPublish } from '../../codecs/mqtt/publish.ts'
+import { NO_EXPIRY, publishRecordSize, writePublishRecord } from '../../codecs/session/record.ts'
+import type { ClientSession } from './client-session.ts'
 import { TOPIC_ALIAS_MAXIMUM } from './connect/connack.ts'
 import type { AcceptedConnect } from './connect/connect-attempt.ts'
 import { ConnectionTopics, NOT_ALLOWED } from './connection-topics.ts'
@@ -29,10 +31,15 @@ export class PublishIntake {
   #connect: AcceptedConnect
   #topics: ConnectionTopics
 
-  constructor(context: GatewayContext, user: LaneUser, connect: AcceptedConnect) {
+  constructor(
+    context: GatewayContext,
+    user: LaneUser,
+    connect: AcceptedConnect,
+    session: ClientSession | null,
+  ) {
     const id = Buffer.from(connect.clientId)
     const clientHash = hashBytes(id, 0, id.length)
-    this.acks = new InboundAcks(context, user, connect, clientHash)
+    this.acks = new InboundAcks(context, user, connect, clientHash, session)
     this.#context = context
     this.#user = user
     this.#version = connect.version
@@ -64,7 +71,6 @@ export class PublishIntake {
     let fault = readPublish(bytes, header, bodyStart, bodyEnd, this.#version, fields)
     if (fault !== 0) return fault
     const { qos } = fields
-    if (fields.isRetain && this.#version === 5) return ReasonCode.RETAIN_NOT_SUPPORTED
     fault = this.#topics.find(bytes, fields)
     if (fault !== 0) return fault === NOT_ALLOWED ? this.#refuse(fields) : fault
     if (qos > 0) {
@@ -72,11 +78,17 @@ export class PublishIntake {
       if (fault !== 0) return fault === ANSWERED ? 0 : fault
     }
     const { route } = this.#topics
+    if (exchange.hasSubscriptions) exchange.match(route, subscriber)
+    const isForSessions =
+      qos >= route.sessionQosMin || fields.isRetain || (qos === 2 && this.acks.session !== null)
+    if (isForSessions && !this.#hasSessionRoom(fields, route)) return BLOCKED
     if (!route.isMatched) counters.unmatched++
     else if (!this.#writeRecord(bytes, header, fields, route)) return BLOCKED
+    if (isForSessions) this.#writeSessionRecord(bytes, header, fields, route)
+    const isHeard = qos === 2 && this.acks.isHeard(fields.packetId)
     if (qos === 0) counters.messagesQos0++
     else this.acks.expect(qos, fields.packetId, route.isMatched ? lanes[route.shard] : null)
-    if (exchange.hasSubscriptions) this.#deliver(bytes, fields, route, subscriber)
+    if (exchange.hasSubscriptions && !isHeard) this.#deliver(bytes, fields, route)
     return 0
   }
 
@@ -90,6 +102,44 @@ export class PublishIntake {
     if (qos > 0 && !isEnd && this.acks.refuse(qos, packetId, ReasonCode.NOT_AUTHORIZED) !== 0) return BLOCKED
     refuseTopic(this.#context, 'publish', this.#connect, topicText(this.#topics.route))
     return isEnd ? ReasonCode.NOT_AUTHORIZED : 0
+  }
+
+  /** Whether the session thread's ring takes the message too; if not, the connection waits for that. */
+  #hasSessionRoom({ propertiesStart, payloadEnd }: PublishFields, { topicSize }: TopicRoute): boolean {
+    const { sessions } = this.#context
+    if (sessions.hasRoom(publishRecordSize(topicSize, payloadEnd - propertiesStart), this.#user)) return true
+    this.acks.blockOn(sessions.lane)
+    return false
+  }
+
+  /** Copies the message into the session thread's ring, which has room; its answer waits for that as well. */
+  #writeSessionRecord(bytes: Uint8Array, header: number, fields: PublishFields, route: TopicRoute): void {
+    const { lane } = this.#context.sessions
+    const { qos, packetId, isRetain, propertiesStart, payloadStart, payloadEnd, messageExpiryIntervalS } =
+      fields
+    // Of what no session wants only the identifier is kept, of a client whose session may be.
+    const isWanted = isRetain || qos >= route.sessionQosMin
+    const contentEnd = isWanted ? payloadEnd : propertiesStart
+    const topicSize = isWanted ? route.topicSize : 0
+    const size = publishRecordSize(topicSize, contentEnd - propertiesStart)
+    writePublishRecord(
+      lane.producer.views,
+      lane.producer.claim(size),
+      header & RECORD_FLAGS,
+      packetId,
+      this.#number,
+      this.acks.session?.handle ?? 0,
+      messageExpiryIntervalS < 0 ? NO_EXPIRY : messageExpiryIntervalS,
+      route.topic,
+      0,
+      topicSize,
+      bytes,
+      propertiesStart,
+      Math.min(payloadStart, contentEnd),
+      contentEnd,
+    )
+    lane.producer.commit(size)
+    if (qos > 0) this.acks.waitFor(lane)
   }
 
   /** Copies the message into its shard's ring; false, with the connection waiting, when there is no room. */
@@ -127,7 +177,7 @@ export class PublishIntake {
   }
 
   // hot: per message, while anyone subscribes to anything
-  #deliver(bytes: Uint8Array, fields: PublishFields, route: TopicRoute, subscriber: Subscriber | null): void {
+  #deliver(bytes: Uint8Array, fields: PublishFields, route: TopicRoute): void {
     const { exchange } = this.#context
     const { message } = exchange
     message.topic = route.topic
@@ -140,6 +190,6 @@ export class PublishIntake {
     message.qos = fields.qos
     message.isRetain = fields.isRetain
     message.messageExpiryIntervalS = fields.messageExpiryIntervalS
-    exchange.publish(route, subscriber)
+    exchange.publish(route)
   }
 }

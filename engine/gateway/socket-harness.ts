@@ -8,6 +8,7 @@ import { systemClock } from '../../base/clock.ts'
 import { DEFAULT_CONFIG, type LimitsConfig } from '../config.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { createRing } from '../ring/ring.ts'
+import { SessionsFixture } from '../sessions/sessions-fixture.ts'
 import type { TlsMaterial } from '../tls/tls-material.ts'
 import { ConnectionCounts } from './connection-counts.ts'
 import { type GatewayControl, type GatewayReport, type GatewaySetup, startGateway } from './gateway.ts'
@@ -33,8 +34,13 @@ export interface RunningGateway {
 /** What can be sent to a worker. */
 export type PlainSetup = Omit<GatewaySetup, 'clock'>
 
+/** The sessions of each setup, by the memory that they share with it. */
+const fixtures = new WeakMap<SharedArrayBuffer, SessionsFixture>()
+
 export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
-  return {
+  const bell = Doorbell.memory()
+  const sessions = new SessionsFixture([bell], systemClock)
+  const setup = {
     index: 0,
     mqtt: ANY_PORT,
     webSocket: ANY_PORT,
@@ -44,7 +50,8 @@ export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
     trustedProxies: [],
     rings: [createRing(1 << 22)],
     shardBells: [Doorbell.memory()],
-    bell: Doorbell.memory(),
+    bell,
+    sessions: sessions.wirings[0],
     peers: [],
     connectionCounts: ConnectionCounts.memory(),
     connectionEpoch: 0,
@@ -57,6 +64,8 @@ export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
       port: new MessageChannel().port1,
     },
   }
+  fixtures.set(sessions.wirings[0].ring, sessions)
+  return setup
 }
 
 /** Two setups that are each other's peers, on the same ports once the first has them. */
@@ -66,9 +75,11 @@ export function setupsOfTwo(): { setups: [PlainSetup, PlainSetup]; ports: [Messa
   const connectionCounts = ConnectionCounts.memory()
   const setups: [PlainSetup, PlainSetup] = [plainSetup(), plainSetup()]
   const ports: [MessagePort, MessagePort] = [port1, port2]
+  const sessions = new SessionsFixture([setups[0].bell, setups[1].bell], systemClock)
   for (const index of [0, 1] as const) {
     const peer = 1 - index
-    Object.assign(setups[index], { index, connectionCounts })
+    Object.assign(setups[index], { index, connectionCounts, sessions: sessions.wirings[index] })
+    fixtures.set(sessions.wirings[index].ring, sessions)
     setups[index].peers = [
       {
         index: peer,
@@ -89,8 +100,10 @@ export function keepRecords(
 ): { records: StoredRecord[]; stop: () => void } {
   const bell = new Doorbell(setup.bell)
   const shards = setup.rings.map((ring) => new KeepingShard(ring))
+  const sessions = fixtures.get(setup.sessions.ring)
   const timer = setInterval(() => {
     if (isStuck()) return
+    sessions?.step()
     for (const shard of shards) {
       shard.take()
       if (shard.unreleased === 0) continue

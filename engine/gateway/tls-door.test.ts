@@ -165,6 +165,7 @@ describe('certificates of clients', () => {
         takeNumber: () => 1,
         peers: [],
         identities: openIdentities(),
+        sessions: { ...setup.sessions, bell: new Doorbell(setup.sessions.bell) },
       },
       [
         ({ peer }) => {

@@ -10,6 +10,8 @@ import type { StreamConfig } from '../config.ts'
 import { DEVICE_LEVEL, parseTopicPattern, type TopicLevel } from '../topic-pattern.ts'
 import type { Delivery } from './delivery.ts'
 
+/** More than any QoS. */
+export const NO_SESSION = 3
 const DEVICE_SIZE_BYTES_MAX = 128
 /** Longer topics are refused: every connection keeps a few. */
 export const TOPIC_SIZE_BYTES_MAX = 4096
@@ -40,6 +42,8 @@ export class TopicRoute extends MessageRoute {
   /** Who subscribes to it, as of that version of the subscription index. */
   matches: readonly Delivery[] = []
   matchesVersion = -1
+  /** The least QoS at which sessions want a message, as of the same version; NO_SESSION when none does. */
+  sessionQosMin = NO_SESSION
 
   // hot: per message
   isTopic(bytes: Uint8Array, start: number, end: number): boolean {

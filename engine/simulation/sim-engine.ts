@@ -11,6 +11,7 @@ import { UNKNOWN } from '../registry/gateway-identities.ts'
 import { openIdentities } from '../registry/open-identities.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { createRing } from '../ring/ring.ts'
+import { SessionsFixture } from '../sessions/sessions-fixture.ts'
 import { STREAMS } from './books.ts'
 import type { SimHost } from './sim-device.ts'
 import { SimShard } from './sim-shard.ts'
@@ -32,6 +33,7 @@ interface Wiring {
   peerRings: SharedArrayBuffer[][]
   gatewayBells: SharedArrayBuffer[]
   shardBells: SharedArrayBuffer[]
+  sessions: SessionsFixture
 }
 
 export class SimEngine implements SimHost {
@@ -44,10 +46,13 @@ export class SimEngine implements SimHost {
   constructor(world: World) {
     this.#world = world
     const { shardCount, gatewayCount } = world.settings
+    const gatewayBells = times(gatewayCount, () => Doorbell.memory())
     const wiring = {
       rings: times(gatewayCount, () => times(shardCount, () => createRing(RING_SIZE_BYTES))),
       peerRings: times(gatewayCount, () => times(gatewayCount, () => createRing(RING_SIZE_BYTES))),
-      gatewayBells: times(gatewayCount, () => Doorbell.memory()),
+      gatewayBells,
+      // The simulated clients have no sessions: nobody runs them.
+      sessions: new SessionsFixture(gatewayBells, world.clock),
       shardBells: times(shardCount, () => Doorbell.memory()),
     }
     this.shards = times(shardCount, (index) => {
@@ -145,7 +150,7 @@ class SimGateway extends SimThread {
   constructor(
     world: World,
     index: number,
-    { rings, peerRings, gatewayBells, shardBells }: Wiring,
+    { rings, peerRings, gatewayBells, shardBells, sessions }: Wiring,
     post: (from: number, to: number, message: PeerMessage) => void,
     takeNumber: () => number,
   ) {
@@ -170,6 +175,7 @@ class SimGateway extends SimThread {
         outbound: peerRings[index][other],
         bell: new Doorbell(gatewayBells[other]),
       })),
+      sessions: sessions.linkOptions(index),
     })
   }
 

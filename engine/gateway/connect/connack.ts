@@ -10,18 +10,16 @@ export const TOPIC_ALIAS_MAXIMUM = 16
 export function acceptConnack(attempt: ConnectAttempt, context: GatewayContext): Uint8Array {
   const { packet, connect } = attempt
   return encodeConnack(connect.version, {
-    sessionPresent: attempt.isSessionPresent,
+    sessionPresent: attempt.session?.isPresent ?? false,
     reasonCode: ReasonCode.SUCCESS,
     properties: {
-      sessionExpiryIntervalS: packet.properties.sessionExpiryIntervalS > 0 ? 0 : undefined,
       receiveMaximum: context.limits.receiveMaximum,
-      retainAvailable: 0,
       maximumPacketSizeBytes: context.packetSizeBytesMax,
       assignedClientIdentifier: attempt.assignedClientId,
       topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
       wildcardSubscriptionAvailable: 1,
       subscriptionIdentifiersAvailable: 1,
-      sharedSubscriptionAvailable: 0,
+      sharedSubscriptionAvailable: 1,
       serverKeepAliveS: connect.keepAliveS === packet.keepAliveS ? undefined : connect.keepAliveS,
       responseInformation: packet.properties.requestResponseInformation
         ? responseInformationOf(connect.clientId)

@@ -6,6 +6,7 @@
 import type { ConnectPacket } from '../../../codecs/mqtt/connect.ts'
 import type { ProtocolVersion } from '../../../codecs/mqtt/packet.ts'
 import type { Identity } from '../../registry/gateway-identities.ts'
+import type { ClientSession } from '../client-session.ts'
 import type { Client, GatewayContext } from '../gateway-context.ts'
 import type { Peer } from '../peer.ts'
 
@@ -26,6 +27,8 @@ export interface AcceptedConnect {
   identity: Identity | null
   /** The place of the CONNECT in the order of all of the engine. */
   readonly number: number
+  /** As CONNECT asks: 0 for a session that ends with the connection. */
+  readonly sessionExpiryS: number
   /** What the connection lives by, 0 for no keep-alive; the client's own unless it is told another. */
   readonly keepAliveS: number
   /** What the client takes unacknowledged, and in one packet (0 for any size). */
@@ -48,9 +51,10 @@ export class ConnectAttempt {
   /** Where it comes from, and what its certificate says. */
   readonly peer: Peer
   readonly connect: AcceptedConnect
-  /** For CONNACK: an identifier that the client did not choose, and what was kept for it. */
+  /** For CONNACK: an identifier that the client did not choose. */
   readonly assignedClientId: string | undefined
-  isSessionPresent = false
+  /** What the session thread keeps for the client; null when it need not. */
+  session: ClientSession | null = null
   /** Why it was refused, where the ReasonCode does not say it all. */
   refusal: string | null = null
   /** What the pending stage wants done when the connection ends first. */
@@ -83,6 +87,7 @@ export class ConnectAttempt {
       address: peer.address,
       identity: null,
       number,
+      sessionExpiryS: properties.sessionExpiryIntervalS,
       keepAliveS: keepAliveOf(packet, context.limits.keepAliveMaxS),
       receiveMaximum: properties.receiveMaximum,
       packetSizeBytesMax: properties.maximumPacketSizeBytes,

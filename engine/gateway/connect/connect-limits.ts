@@ -6,10 +6,9 @@ import type { ConnectAttempt } from './connect-attempt.ts'
 const CLIENT_ID_SIZE_BYTES_MAX = 1024
 
 export function checkLimits({ packet }: ConnectAttempt, context: GatewayContext): number {
-  const { clientId, will } = packet
+  const { clientId } = packet
   if (context.isDraining) return ReasonCode.SERVER_SHUTTING_DOWN
   if (context.isBusy) return ReasonCode.SERVER_BUSY
   if (Buffer.byteLength(clientId) > CLIENT_ID_SIZE_BYTES_MAX) return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
-  if (will?.isRetain) return ReasonCode.RETAIN_NOT_SUPPORTED
   return 0
 }
