@@ -11,22 +11,20 @@ import type { TlsMaterial } from '../tls/tls-material.ts'
 import { CloseReasons } from './close-reason.ts'
 import { requireFreePort } from './free-port.ts'
 import type { Gateway } from './gateway-core.ts'
-import type { IngestArrival, IngestConnection, IngestTransport } from './ingest-connection.ts'
+import type { IngestArrival, IngestConnection } from './ingest-connection.ts'
 import { admitIngest, type IngestRefusal } from './ingest-door.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
 import type { Peer } from './peer.ts'
 import type { TrustedProxies } from './proxy-stage.ts'
 import type { TopicRoute } from './topic-router.ts'
-import type { Transport } from './transport.ts'
 import { isOriginAllowed } from './web-origin.ts'
 import { WebSocketApps } from './websocket-apps.ts'
+import { WebSocketTransport } from './websocket-transport.ts'
 
 /** A peer that answers no ping for this long is gone. */
 const IDLE_TIMEOUT_S = 120
 const SESSION_SIZE_BYTES_MAX = 128
 const FREE_PORT_TRIES = 5
-/** Of `send`: the message was over the bound, and was not sent. */
-const DROPPED = 2
 
 interface MqttData {
   peer: Peer
@@ -147,8 +145,9 @@ export class WebSocketDoor {
         data.transport.onDropped = () => data.connection?.end(CloseReasons.slowReader)
       },
       message: (ws, message, isBinary) => {
-        const { connection } = ws.getUserData()
+        const { connection, transport } = ws.getUserData()
         const bytes = new Uint8Array(message)
+        transport?.heard(bytes)
         if (isBinary) connection?.receive(bytes, 0, bytes.length, 0)
         else connection?.refuseText()
       },
@@ -236,56 +235,6 @@ export class WebSocketDoor {
 
 class WebSocketListenError extends Error {
   readonly code = 'EADDRINUSE'
-}
-
-/** uWebSockets.js copies what it is given, and must not be called once a socket is closed. */
-class WebSocketTransport implements Transport, IngestTransport {
-  readonly peer: Peer
-  /** Told when the peer reads so slowly that a message was dropped. */
-  onDropped = (): void => {}
-  #socket: uWS.WebSocket<unknown> | null
-
-  constructor(socket: uWS.WebSocket<unknown>, peer: Peer) {
-    this.#socket = socket
-    this.peer = peer
-  }
-
-  get bufferedBytes(): number {
-    return this.#socket?.getBufferedAmount() ?? 0
-  }
-
-  write(bytes: Uint8Array): boolean {
-    this.sendBinary(bytes)
-    return true
-  }
-
-  sendBinary(bytes: Uint8Array): void {
-    if (this.#socket?.send(bytes, true) === DROPPED) this.#loseReader()
-  }
-
-  sendText(text: string): void {
-    if (this.#socket?.send(text, false) === DROPPED) this.#loseReader()
-  }
-
-  /** A message was dropped: nothing may follow it, and nobody is to wait for what does. */
-  #loseReader(): void {
-    queueMicrotask(() => this.onDropped())
-  }
-
-  close(code = 1000): void {
-    const socket = this.#socket
-    this.#socket = null
-    socket?.end(code)
-  }
-
-  /** The socket is gone. */
-  left(): void {
-    this.#socket = null
-  }
-
-  pause(): void {}
-
-  resume(): void {}
 }
 
 /** What an upgrade takes from its request. */
