@@ -19,6 +19,8 @@ const PART_READINGS_MIN = 3
 const SHORT_PARTS_MIN = 13
 const LONG_PARTS_MIN = 7
 const RARITY_MAX = 12
+/** More than rounding takes. */
+const BAR_SLACK = 1e-9
 
 export interface PeakSettings {
   /** How many windows back the moments reach. */
@@ -52,7 +54,9 @@ const VARIANCE = 1
 const LEVEL = 2
 const SHORT_PARTS = 9
 const LONG_PARTS = SHORT_PARTS + PARTS
-const FIELD_COUNT = LONG_PARTS + PARTS
+/** What is not above it can't be rare before the part ends; 0 until somebody asks. */
+const BAR = LONG_PARTS + PARTS
+const FIELD_COUNT = BAR + 1
 
 export class Peaks {
   /** Slots of a series. */
@@ -99,7 +103,7 @@ export class Peaks {
       row[current + i] = statistics[i]
       if (!(statistics[i] > row[current + SHORT_TOP * count + i])) continue
       rare[i] = this.#rarityOfTop(row, at, i, statistics)
-      isAny = true
+      if (rare[i] > 0) isAny = true
     }
     return isAny
   }
@@ -123,6 +127,7 @@ export class Peaks {
     const { shortMemory, longMemory } = this.#settings
     const current = row[field]
     row[field] = 0
+    row[field + BAR * count] = 0
     const window = endWindow(
       row,
       field + SHORT_PARTS * count,
@@ -171,6 +176,8 @@ export class Peaks {
     if (isTopOfDay) row[field + LONG_TOP * count] = statistic
     const parts = row[at + ENDED_PARTS]
     if (parts < SHORT_PARTS_MIN) return 0
+    const bar = row[field + BAR * count]
+    if (statistic <= (bar === 0 ? this.#setBar(row, field) : bar)) return 0
     const windows = Math.min((parts - PARTS + 1) / PARTS, shortMemory)
     const short = this.#deviations(row, field + SHORT_MOMENTS * count, statistic, windows)
     const longParts = Math.floor(parts / PARTS)
@@ -178,6 +185,25 @@ export class Peaks {
     const days = Math.min((longParts - PARTS + 1) / PARTS, longMemory)
     const long = isTopOfDay ? this.#deviations(row, field + LONG_MOMENTS * count, statistic, days) : -1
     return Math.max(0, (short + longWeight * long) / (1 + longWeight))
+  }
+
+  /**
+   * Where neither horizon finds a deviation above 0. A trend sets many new maxima before it comes near the usual ones, and
+   * logarithms are dear (bench detection).
+   */
+  #setBar(row: Float64Array, field: number): number {
+    const count = this.#count
+    const short = this.#usualMaximum(row, field + SHORT_MOMENTS * count)
+    const long = this.#usualMaximum(row, field + LONG_MOMENTS * count)
+    const bar = (1 - BAR_SLACK) * Math.min(short, long)
+    row[field + BAR * count] = bar
+    return bar
+  }
+
+  /** By the mean of the logarithms. */
+  #usualMaximum(row: Float64Array, moments: number): number {
+    const level = row[moments + LEVEL * this.#count]
+    return level === 0 ? 0 : Math.exp(row[moments]) - this.#settings.floorShare * level
   }
 
   #deviations(row: Float64Array, moments: number, statistic: number, windows: number): number {
