@@ -57,7 +57,7 @@ test('a row for each reading, overdue rows with --with-gaps, a page with --plot'
   const files = ['a.csv', 'b.csv'].map((name) => join(directory, name))
   const outcome = await runMillrace(['detect', ...files, '--out', out, '--with-gaps', '--plot'])
   expect(outcome).toMatchObject({ code: 0, stderr: '' })
-  expect(outcome.stdout.split('\n')[0]).toMatch(/a\.csv: 700 readings, \d alerts?, 1 times overdue$/)
+  expect(outcome.stdout.split('\n')[0]).toMatch(/a\.csv: 700 readings, \d alerts?, once overdue$/)
   expect(readdirSync(out).sort()).toEqual(['a.csv', 'a.html', 'b.csv', 'b.html'])
   expect(readFileSync(join(out, 'a.csv'))).toEqual(readFileSync(join(out, 'b.csv')))
   const [header, ...rows] = rowsOf(join(out, 'a.csv'))
@@ -71,6 +71,24 @@ test('a row for each reading, overdue rows with --with-gaps, a page with --plot'
   const page = readFileSync(join(out, 'a.html'), 'utf8')
   expect(page).toContain('<svg')
   expect(page).not.toMatch(/<script|(?:src|href)=|NaN|Infinity|undefined/)
+})
+
+test('the detector missing judges no reading and finds what is overdue', async () => {
+  const directory = newDirectory()
+  writeSeries(join(directory, 'a.csv'))
+  const out = join(directory, 'out')
+  const outcome = await runMillrace([
+    'detect',
+    join(directory, 'a.csv'),
+    '--out',
+    out,
+    '--detector',
+    'missing',
+  ])
+  expect(outcome).toMatchObject({ code: 0, stderr: '' })
+  expect(outcome.stdout).toMatch(/a\.csv: 700 readings, 0 alerts, once overdue\n$/)
+  const rows = rowsOf(join(out, 'a.csv')).slice(1)
+  expect(rows.filter(([, , score]) => score !== '0')).toEqual([['2026-03-02 17:47:30', '', '1']])
 })
 
 test.each([

@@ -10,17 +10,19 @@ import { createDetector, DETECTOR_NAMES, LIMITS } from '../../operators/detect/d
 import type { LimitSettings } from '../../operators/detect/fixed-limits.ts'
 import { DetectorSettingsError } from '../../operators/detect/series-detector.ts'
 import { printable } from '../audit/printable.ts'
-import type { DetectJob, DetectOutcome } from '../detect/detect-file.ts'
+import { type DetectJob, type DetectOutcome, MISSING } from '../detect/detect-file.ts'
 import { detectFileJob } from '../detect/detect-worker.ts'
 import { type CommandIo, readOptions, UsageError } from './command.ts'
 
+const NAMES = [...DETECTOR_NAMES, MISSING]
+
 const HELP = `millrace detect FILE.csv... --out DIR: finds anomalies in series of readings
 
-  --detector NAME   ${DETECTOR_NAMES.join(', ')} (default ${DETECTOR_NAMES[0]})
+  --detector NAME   ${NAMES.join(', ')} (default ${NAMES[0]})
   --low N, --high N, --hysteresis N
                     of the detector limits: an alert outside, until it is back inside by the hysteresis
   --out DIR         where the results go; it is made when it does not exist
-  --with-gaps       also an extra row, without a value, where a reading is overdue
+  --with-gaps       also an extra row, without a value, where a reading is overdue; the detector missing finds these alone
   --plot            also a page DIR/FILE.html that shows the series, the expected range and the alerts
 
 A file is CSV with a header that names the columns timestamp and value, a reading per line, in the order of
@@ -52,7 +54,7 @@ export async function detectCommand(args: string[], io: CommandIo): Promise<numb
     return 0
   }
   const jobs = jobsOf(values, positionals)
-  const outcomes = await runJobs(jobs, (done) => showProgress(io, done, jobs.length))
+  const outcomes = await runJobs(jobs, (done, readings) => showProgress(io, done, jobs.length, readings))
   if (io.stderr.isTTY) io.stderr.write('\r\x1b[K')
   for (const outcome of outcomes) report(outcome, io)
   return outcomes.some(({ fault }) => fault !== undefined) ? 1 : 0
@@ -63,8 +65,8 @@ function jobsOf(values: Values, paths: string[]): DetectJob[] {
   const { detector, out } = values
   if (paths.length === 0) throw new UsageError('takes at least one file')
   if (out === undefined) throw new UsageError('needs --out DIR')
-  if (!DETECTOR_NAMES.includes(detector)) {
-    throw new UsageError(`there is no detector ${JSON.stringify(detector)}, but ${DETECTOR_NAMES.join(', ')}`)
+  if (!NAMES.includes(detector)) {
+    throw new UsageError(`there is no detector ${JSON.stringify(detector)}, but ${NAMES.join(', ')}`)
   }
   const limits = limitsOf(values)
   const names = new Map<string, string>()
@@ -114,7 +116,10 @@ function limitsOf(values: Values): Partial<LimitSettings> {
 }
 
 /** The outcomes in the order of the jobs; the largest files begin. */
-async function runJobs(jobs: DetectJob[], onDone: (done: number) => void): Promise<DetectOutcome[]> {
+async function runJobs(
+  jobs: DetectJob[],
+  onProgress: (done: number, readings: number) => void,
+): Promise<DetectOutcome[]> {
   const pool = new Piscina<DetectJob, DetectOutcome>({
     filename: new URL('../detect/detect-worker.ts', import.meta.url).href,
     name: detectFileJob.name,
@@ -123,13 +128,18 @@ async function runJobs(jobs: DetectJob[], onDone: (done: number) => void): Promi
   })
   const outcomes: DetectOutcome[] = []
   let done = 0
+  let readings = 0
+  pool.on('message', (more: number) => {
+    readings += more
+    onProgress(done, readings)
+  })
   const sizes = jobs.map(({ path }) => statSync(path, { throwIfNoEntry: false })?.size ?? 0)
   const order = jobs.map((_, i) => i).sort((a, b) => sizes[b] - sizes[a])
   try {
     await Promise.all(
       order.map(async (i) => {
         outcomes[i] = await pool.run(jobs[i])
-        onDone(++done)
+        onProgress(++done, readings)
       }),
     )
     return outcomes
@@ -138,8 +148,9 @@ async function runJobs(jobs: DetectJob[], onDone: (done: number) => void): Promi
   }
 }
 
-function showProgress(io: CommandIo, done: number, count: number): void {
-  if (io.stderr.isTTY) io.stderr.write(`\r\x1b[K${done} of ${count} files`)
+function showProgress(io: CommandIo, done: number, count: number, readings: number): void {
+  if (!io.stderr.isTTY) return
+  io.stderr.write(`\r\x1b[K${done} of ${count} files, ${readings.toLocaleString('en-US')} readings`)
 }
 
 function report({ path, readings, episodes, gaps, skipped, fault }: DetectOutcome, io: CommandIo): void {
@@ -147,8 +158,9 @@ function report({ path, readings, episodes, gaps, skipped, fault }: DetectOutcom
     io.stderr.write(`millrace detect: ${printable(path)}: ${printable(fault)}\n`)
     return
   }
-  const parts = [`${readings} readings`, `${episodes} ${episodes === 1 ? 'alert' : 'alerts'}`]
-  if (gaps > 0) parts.push(`${gaps} times overdue`)
+  const plural = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`
+  const parts = [plural(readings, 'reading'), plural(episodes, 'alert')]
+  if (gaps > 0) parts.push(gaps === 1 ? 'once overdue' : `${gaps} times overdue`)
   if (skipped > 0) parts.push(`${skipped} without a value or out of order`)
   io.stdout.write(`${printable(path)}: ${parts.join(', ')}\n`)
 }

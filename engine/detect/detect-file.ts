@@ -13,7 +13,8 @@ import type { LimitSettings } from '../../operators/detect/fixed-limits.ts'
 import { Heartbeat } from '../../operators/detect/heartbeat.ts'
 import { RAISE_SCORE } from '../../operators/detect/series-detector.ts'
 import { CsvError, readCsvSeries, timeLike } from './csv-series.ts'
-import { PlotSeries, plotPage } from './plot-page.ts'
+import { plotPage } from './plot-page.ts'
+import { PlotSeries } from './plot-series.ts'
 
 export interface DetectJob {
   path: string
@@ -38,13 +39,20 @@ export interface DetectOutcome {
 const WRITE_CHARS = 1 << 16
 const HEADER = 'timestamp,value,anomaly_score\n'
 
-/** Never rejects for what is wrong with a file. */
-export async function detectFile(job: DetectJob): Promise<DetectOutcome> {
+/** Judges no reading: what it finds are overdue ones. */
+export const MISSING = 'missing'
+const NOTHING_EXPECTED = { expectedLow: Number.NaN, expectedHigh: Number.NaN }
+
+/** Never rejects for what is wrong with a file. `onProgress` hears now and then how many more readings were taken. */
+export async function detectFile(
+  job: DetectJob,
+  onProgress: (readings: number) => void = () => {},
+): Promise<DetectOutcome> {
   const outcome = { path: job.path, readings: 0, episodes: 0, gaps: 0, skipped: 0 }
   const target = join(job.directory, basename(job.path))
   const partial = `${target}.partial`
   try {
-    await detectInto(partial, job, outcome)
+    await detectInto(partial, job, outcome, onProgress)
     await rename(partial, target)
     return outcome
   } catch (error) {
@@ -55,19 +63,27 @@ export async function detectFile(job: DetectJob): Promise<DetectOutcome> {
   }
 }
 
-async function detectInto(partial: string, job: DetectJob, outcome: DetectOutcome): Promise<void> {
-  const detector = createDetector(job.detector, job.limits)
-  if (detector === undefined) throw new Error(`no detector is called ${job.detector}`)
+async function detectInto(
+  partial: string,
+  job: DetectJob,
+  outcome: DetectOutcome,
+  onProgress: (readings: number) => void,
+): Promise<void> {
+  const detector = job.detector === MISSING ? undefined : createDetector(job.detector, job.limits)
+  if (detector === undefined && job.detector !== MISSING)
+    throw new Error(`no detector is called ${job.detector}`)
+  const withGaps = job.withGaps || detector === undefined
   const episodes = new Episodes()
   const heartbeat = new Heartbeat()
   const plot = new PlotSeries()
   const out = createWriteStream(partial)
   let text = HEADER
+  let told = 0
   try {
     await once(out, 'open')
     for await (const reading of readCsvSeries(job.path)) {
       const { tsMs, value } = reading
-      if (job.withGaps) {
+      if (withGaps) {
         const dueMs = Math.ceil(heartbeat.dueMs(0) / 1000) * 1000
         if (dueMs < tsMs) {
           heartbeat.tick(dueMs)
@@ -77,18 +93,21 @@ async function detectInto(partial: string, job: DetectJob, outcome: DetectOutcom
         }
         heartbeat.beat(0, tsMs)
       }
-      const score = detector.take(0, tsMs, value)
-      episodes.take(0, tsMs, value, score, detector.expectedLow, detector.expectedHigh)
-      if (job.plot) plot.add(tsMs, value, score, detector.expectedLow, detector.expectedHigh)
+      const score = detector?.take(0, tsMs, value) ?? 0
+      const { expectedLow, expectedHigh } = detector ?? NOTHING_EXPECTED
+      episodes.take(0, tsMs, value, score, expectedLow, expectedHigh)
+      if (job.plot) plot.add(tsMs, value, score, expectedLow, expectedHigh)
       takeEpisodes(episodes, plot, outcome)
       outcome.readings++
       text += `${reading.timeText},${reading.valueText},${formatScore(score)}\n`
       if (text.length > WRITE_CHARS) {
         if (!out.write(text)) await once(out, 'drain')
         text = ''
+        onProgress(outcome.readings - told)
+        told = outcome.readings
       }
     }
-    outcome.skipped = detector.skipped
+    outcome.skipped = detector?.skipped ?? 0
     out.end(text)
     await once(out, 'close')
   } finally {
@@ -101,7 +120,15 @@ function takeEpisodes(episodes: Episodes, plot: PlotSeries, outcome: DetectOutco
   const { rows } = episodes
   for (let i = 0; i < rows.count; i++) {
     if (rows.state[i] === EpisodeState.raised) outcome.episodes++
-    plot.addEpisode(rows.state[i], rows.startMs[i], rows.tsMs[i], rows.severity[i], rows.score[i])
+    plot.addEpisode(rows.state[i], {
+      startMs: rows.startMs[i],
+      endMs: rows.tsMs[i],
+      severity: rows.severity[i],
+      score: rows.score[i],
+      value: rows.value[i],
+      expectedLow: rows.expectedLow[i],
+      expectedHigh: rows.expectedHigh[i],
+    })
   }
   rows.clear()
 }

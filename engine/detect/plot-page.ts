@@ -1,88 +1,14 @@
-/**
- * A page that shows a series, the range in which it was expected, and its alerts: one HTML file, which loads
- * nothing. Of a series of any length PlotSeries keeps at most BUCKETS_MAX stretches with their lowest and
- * highest values: when they are used up, neighbours merge.
- */
-import { EpisodeState } from '../../operators/detect/episodes.ts'
+/** A page that shows a series, the range in which it was expected, and its alerts: one HTML file, which loads nothing. */
+import type { Bucket, PlotEpisode, PlotSeries } from './plot-series.ts'
 
-const BUCKETS_MAX = 2048
-const EPISODES_MAX = 2000
 const WIDTH = 1200
 const HEIGHT = 360
 const STRIP_HEIGHT = 60
-
-interface Bucket {
-  fromMs: number
-  toMs: number
-  low: number
-  high: number
-  expectedLow: number
-  expectedHigh: number
-  score: number
-}
-
-interface PlotEpisode {
-  startMs: number
-  endMs: number
-  severity: number
-  score: number
-}
-
-export class PlotSeries {
-  buckets: Bucket[] = []
-  episodes: PlotEpisode[] = []
-  gapsMs: number[] = []
-  readings = 0
-  #perBucket = 1
-
-  add(tsMs: number, value: number, score: number, expectedLow: number, expectedHigh: number): void {
-    const point = { fromMs: tsMs, toMs: tsMs, low: value, high: value, expectedLow, expectedHigh, score }
-    if (this.readings % this.#perBucket === 0) {
-      if (this.buckets.length === BUCKETS_MAX) this.#halve()
-      this.buckets.push(point)
-    } else {
-      const last = this.buckets.length - 1
-      this.buckets[last] = merge(this.buckets[last], point)
-    }
-    this.readings++
-  }
-
-  addGap(tsMs: number): void {
-    if (this.gapsMs.length < EPISODES_MAX) this.gapsMs.push(tsMs)
-  }
-
-  addEpisode(state: number, startMs: number, tsMs: number, severity: number, score: number): void {
-    if (state === EpisodeState.raised) {
-      if (this.episodes.length < EPISODES_MAX) this.episodes.push({ startMs, endMs: tsMs, severity, score })
-      return
-    }
-    const episode = this.episodes.at(-1)
-    if (episode?.startMs === startMs) Object.assign(episode, { endMs: tsMs, severity, score })
-  }
-
-  #halve(): void {
-    const { buckets } = this
-    this.buckets = buckets.flatMap((bucket, i) => (i % 2 === 1 ? [merge(buckets[i - 1], bucket)] : []))
-    this.#perBucket *= 2
-  }
-}
-
-function merge(a: Bucket, b: Bucket): Bucket {
-  return {
-    fromMs: Math.min(a.fromMs, b.fromMs),
-    toMs: Math.max(a.toMs, b.toMs),
-    low: lowest(a.low, b.low),
-    high: -lowest(-a.high, -b.high),
-    expectedLow: lowest(a.expectedLow, b.expectedLow),
-    expectedHigh: -lowest(-a.expectedHigh, -b.expectedHigh),
-    score: Math.max(a.score, b.score),
-  }
-}
-
-/** The lower one, of those that are numbers. */
-function lowest(a: number, b: number): number {
-  return Number.isNaN(a) || b < a ? b : a
-}
+const DAY_MS = 86_400_000
+const TICKS_MAX = 10
+const TIME_STEPS_MS = [1, 5, 15, 60, 180, 360, 720, 1440, 2880, 10_080, 20_160].map(
+  (minutes) => minutes * 60_000,
+)
 
 export interface PlotSettings {
   title: string
@@ -103,7 +29,7 @@ export function plotPage({ title, detector, raiseScore }: PlotSettings, series: 
 <p>${series.readings} readings, detector ${escapeHtml(detector)}: ${alerts}${gaps}. Times are UTC.</p>
 ${buckets.length > 0 ? drawing(buckets, series, raiseScore) : '<p>No reading has a value.</p>'}
 <p class="key"><span class="value">value</span> <span class="range">expected range</span>
-<span class="alert">alert</span> <span class="overdue">overdue</span></p>
+<span class="alert">alert</span>${series.gapsMs.length > 0 ? ' <span class="overdue">overdue</span>' : ''}</p>
 ${episodeTable(series.episodes)}
 </html>
 `
@@ -117,7 +43,8 @@ h1{font-size:1.2rem;margin:0;overflow-wrap:anywhere}svg{width:100%;height:auto;d
 text{font-size:12px;fill:currentColor}.grid{stroke:var(--faint);stroke-width:.5}
 path.value{fill:none;stroke:var(--value);stroke-width:1.2;stroke-linejoin:round}path.range{fill:var(--range)}
 path.score{fill:none;stroke:var(--mark);stroke-width:1}rect.alert{fill:var(--alert)}
-line.alert{stroke:var(--mark);stroke-width:1.5}line.overdue{stroke:var(--mark);stroke-dasharray:3 3}
+line.alert{stroke:var(--mark);stroke-width:.8;opacity:.6}path.alert{fill:var(--mark)}
+line.overdue{stroke:var(--mark);stroke-dasharray:3 3}
 .key span{margin-right:1.2em}.key span::before{content:"";display:inline-block;width:1em;height:.7em;margin-right:.4em}
 .key .value::before{background:var(--value)}.key .range::before{background:var(--range)}
 .key .alert::before{background:var(--alert);border-left:2px solid var(--mark)}
@@ -161,39 +88,60 @@ function drawing(buckets: Bucket[], series: PlotSeries, raiseScore: number): str
   const upper = known.map((b) => `${x(b.fromMs)},${y(b.expectedHigh)}`)
   const lower = known.map((b) => `${x(b.fromMs)},${y(b.expectedLow)}`).reverse()
   const range = known.length > 0 ? `<path class="range" d="M${[...upper, ...lower].join('L')}Z"/>` : ''
-  return `<svg viewBox="-64 -8 ${WIDTH + 72} ${HEIGHT + STRIP_HEIGHT + 48}" role="img" aria-label="the series over time">
+  return `<svg viewBox="-64 -12 ${WIDTH + 112} ${HEIGHT + STRIP_HEIGHT + 48}" role="img" aria-label="the series over time">
 ${gridOf(scale)}${alertsOf(series, scale)}${range}<path class="value" d="M${line}"/>
 ${scoreStrip(buckets, scale, raiseScore)}</svg>`
 }
 
 function gridOf({ x, y, fromMs, toMs, low, high }: Scale): string {
-  const values = [0, 1, 2, 3, 4].map((i) => low + ((high - low) * i) / 4)
-  const times = [0, 1, 2, 3, 4].map((i) => fromMs + ((toMs - fromMs) * i) / 4)
-  const rows = values.map(
+  const rows = ticksOf(low, high, valueStep(high - low)).map(
     (value) =>
       `<line class="grid" x2="${WIDTH}" y1="${y(value)}" y2="${y(value)}"/>` +
-      `<text x="-6" y="${y(value)}" text-anchor="end" dy=".35em">${Number(value.toPrecision(4))}</text>`,
+      `<text x="-6" y="${y(value)}" text-anchor="end" dy=".35em">${Number(value.toPrecision(6))}</text>`,
   )
-  const columns = times.map((tsMs, i) => {
-    const anchor = i === 0 ? 'start' : i === 4 ? 'end' : 'middle'
-    const label = new Date(tsMs).toISOString().slice(0, 16).replace('T', ' ')
-    const top = HEIGHT + STRIP_HEIGHT + 28
-    return `<text x="${x(tsMs)}" y="${top}" text-anchor="${anchor}">${label}</text>`
+  const stepMs = timeStepMs(toMs - fromMs)
+  const bottom = HEIGHT + STRIP_HEIGHT + 12
+  const columns = ticksOf(fromMs, toMs, stepMs).map((tsMs) => {
+    const label = new Date(tsMs).toISOString().slice(0, stepMs < DAY_MS ? 16 : 10)
+    const line = `<line class="grid" x1="${x(tsMs)}" x2="${x(tsMs)}" y2="${bottom}"/>`
+    const text = `<text x="${x(tsMs)}" y="${bottom + 16}" text-anchor="middle">${label.replace('T', ' ')}</text>`
+    return line + text
   })
   return [...rows, ...columns].join('\n')
 }
 
+/** Bands with a flag on top, so that the readings below stay in sight; what the pointer rests on tells its figures. */
 function alertsOf({ episodes, gapsMs }: PlotSeries, { x, fromMs, toMs }: Scale): string {
-  const bands = episodes.map(({ startMs, endMs }) => {
-    const from = x(startMs)
-    const width = Math.max(1, Number(x(Math.min(endMs, toMs))) - Number(from))
+  const bands = episodes.map((episode) => {
+    const from = x(episode.startMs)
+    const width = Math.max(1, Number(x(Math.min(episode.endMs, toMs))) - Number(from))
+    const told = `<title>${cellsOf(episode).join(' \u00b7 ')}</title>`
     const rect = `<rect class="alert" x="${from}" width="${width.toFixed(1)}" height="${HEIGHT}"/>`
-    return `${rect}<line class="alert" x1="${from}" x2="${from}" y2="${HEIGHT}"/>`
+    const line = `<line class="alert" x1="${from}" x2="${from}" y2="${HEIGHT}"/>`
+    return `<g>${told}${rect}${line}<path class="alert" d="M${from},0l-5,-8h10Z"/></g>`
   })
   const marks = gapsMs
     .filter((tsMs) => tsMs >= fromMs)
     .map((tsMs) => `<line class="overdue" x1="${x(tsMs)}" x2="${x(tsMs)}" y2="${HEIGHT}"/>`)
   return [...bands, ...marks].join('\n')
+}
+
+/** The multiples of `step` from `from` up to `to`. */
+function ticksOf(from: number, to: number, step: number): number[] {
+  const first = Math.ceil(from / step)
+  const count = Math.max(0, Math.floor(to / step) - first + 1)
+  return Array.from({ length: Math.min(count, TICKS_MAX) }, (_, i) => (first + i) * step)
+}
+
+/** 1, 2 or 5 times a power of ten, for at most six ticks. */
+function valueStep(span: number): number {
+  const power = 10 ** Math.floor(Math.log10(span / 5))
+  return power * ([1, 2, 5].find((factor) => factor * power * 5 >= span) ?? 10)
+}
+
+/** For at most eight ticks; days when none is long enough. */
+function timeStepMs(spanMs: number): number {
+  return TIME_STEPS_MS.find((stepMs) => stepMs * 7 >= spanMs) ?? DAY_MS * Math.ceil(spanMs / DAY_MS / 7)
 }
 
 /** The scores below the series, with the line that raises an alert. */
@@ -210,12 +158,27 @@ const SEVERITIES = ['', 'warning', 'major', 'critical']
 
 function episodeTable(episodes: PlotEpisode[]): string {
   if (episodes.length === 0) return ''
+  const rows = episodes.map((episode) => `<tr><td>${cellsOf(episode).join('<td>')}`)
+  return `<table><tr><th>raised<th>until<th>severity<th>score<th>value<th>expected\n${rows.join('\n')}</table>`
+}
+
+function cellsOf(episode: PlotEpisode): string[] {
+  const { startMs, endMs, severity, score, value, expectedLow, expectedHigh } = episode
   const time = (tsMs: number) => new Date(tsMs).toISOString().slice(0, 19).replace('T', ' ')
-  const rows = episodes.map(
-    ({ startMs, endMs, severity, score }) =>
-      `<tr><td>${time(startMs)}<td>${time(endMs)}<td>${SEVERITIES[severity]}<td>${score.toFixed(3)}`,
-  )
-  return `<table><tr><th>raised<th>until<th>severity<th>score\n${rows.join('\n')}</table>`
+  const isKnown = Number.isFinite(expectedLow) || Number.isFinite(expectedHigh)
+  const bounds = [expectedLow, expectedHigh].map((bound) => (Number.isFinite(bound) ? short(bound) : ''))
+  return [
+    time(startMs),
+    time(endMs),
+    SEVERITIES[severity],
+    score.toFixed(3),
+    short(value),
+    isKnown ? bounds.join(' to ') : 'unknown',
+  ]
+}
+
+function short(value: number): string {
+  return String(Number(value.toPrecision(5)))
 }
 
 function escapeHtml(text: string): string {
