@@ -28,7 +28,8 @@ const HELP = `millrace detect FILE.csv... --out DIR: finds anomalies in series o
 A file is CSV with a header that names the columns timestamp and value, a reading per line, in the order of
 time. Times are ISO 8601, UTC unless they say otherwise, or an epoch number. A missing value is empty, NaN or
 null. The result is DIR/FILE.csv with the columns timestamp, value and anomaly_score: a row for each reading; a
-score of 0.5 or more is an alert. No score depends on what comes after it. Readings out of order score 0.
+score of 0.5 or more is an alert. No score depends on what comes after it. Readings out of order score 0. In a series'
+first two days all is new: ${DETECTOR_NAMES[0]} learns from them and raises no alert but for a value that got stuck.
 The exit code is 1 when a file could not be read; the others are done all the same.
 `
 

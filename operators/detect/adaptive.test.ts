@@ -34,7 +34,18 @@ describe('ordinary series', () => {
   test.each(Object.keys(SHAPES))('%s: few alerts', (name) => {
     let alerts = 0
     for (let seed = 1; seed <= 10; seed++) alerts += alertsOf(SHAPES[name], seed)
-    expect(alerts / (10 * DAYS)).toBeLessThan(0.3)
+    expect(alerts / (10 * DAYS)).toBeLessThan(0.25)
+  })
+
+  test.each(Object.keys(SHAPES))('%s: no alert in the first two days, when all is new', (name) => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const detector = new AdaptiveDetector()
+      const prng = new Prng(seed)
+      for (let i = 0; i < 2 * DAY; i++) {
+        const score = detector.take(0, START_MS + i * STEP_MS, SHAPES[name](i, prng))
+        expect(score, `seed ${seed}, reading ${i}`).toBeLessThan(RAISE_SCORE)
+      }
+    }
   })
 
   test('the unit makes no difference', () => {

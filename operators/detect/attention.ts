@@ -8,8 +8,12 @@
 
 const DAY_MS = 86_400_000
 const DAY_READINGS = 96
-/** What above the base makes the score RAISE_SCORE: a false alert in three weeks, on the synthetic series of the bench. */
+/** What above the base makes the score RAISE_SCORE: a false alert in a month, on the synthetic series of the bench. */
 const RAISE = 0.16
+
+/** A series' first days are new in everything: they are learned from, and raise no alert. */
+const PROBATION_DAYS = 2
+const PROBATION_SCORE_MAX = 0.49
 
 export interface AttentionSettings {
   /** In deviations of rarity (peaks.ts). */
@@ -61,7 +65,8 @@ export function attention(
   row[at + FADED] = Math.max(found, row[at + FADED])
   row[at + HABIT]++
   const excess = Math.sqrt((found - base) / RAISE)
-  return excess / (excess + 1)
+  const score = excess / (excess + 1)
+  return watchedDays < PROBATION_DAYS ? Math.min(score, PROBATION_SCORE_MAX) : score
 }
 
 function daysOf(ms: number, readings: number): number {
