@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /** The command line: picks the command, loads only what that needs, and turns its outcome into an exit code. */
-import { readFileSync } from 'node:fs'
 import type { Address } from './address.ts'
 import { type CommandIo, UsageError } from './cli/command.ts'
 import type { DemoFleet } from './cli/start-command.ts'
+import { VERSION } from './version.ts'
 
 const HELP = `millrace: device telemetry in over MQTT and WebSocket, ClickHouse rows out
 
@@ -54,7 +54,7 @@ async function main(args: string[]): Promise<number> {
     return 0
   }
   if (name === '--version') {
-    io.stdout.write(`millrace ${version()}\n`)
+    io.stdout.write(`millrace ${VERSION}\n`)
     return 0
   }
   if (!Object.hasOwn(COMMANDS, name)) {
@@ -69,10 +69,6 @@ async function main(args: string[]): Promise<number> {
     io.stderr.write(`millrace ${name}: ${error.message}; millrace ${name} --help tells the options\n`)
     return 2
   }
-}
-
-function version(): string {
-  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 }
 
 // SQLite, which holds the data directory's lock, is marked experimental in Node 22: the user need not read that.

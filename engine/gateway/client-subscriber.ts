@@ -31,6 +31,7 @@ import { Awaited, Outbox } from './outbox.ts'
 import { isFilterPermitted } from './refusals.ts'
 import { ReleaseBuffer } from './release-buffer.ts'
 import type { SessionUser } from './session-link.ts'
+import { isSysFilter } from './sys-topics.ts'
 import { TOPIC_SIZE_BYTES_MAX } from './topic-router.ts'
 import type { Transport } from './transport.ts'
 
@@ -106,7 +107,7 @@ export class ClientSubscriber implements Subscriber, SessionUser, SessionOwner {
     for (const [index, request] of requests.entries()) {
       if (reasonCodes[index] !== 0 || isForSession(request, index)) continue
       if (wantsRetained(request, !this.#subscriptions.has(request.filter))) wanted.push(request)
-      reasonCodes[index] = this.#add(request)
+      reasonCodes[index] = this.#grant(request)
     }
     this.#askForRetained(wanted)
     if (ofSession.length === 0) {
@@ -119,7 +120,7 @@ export class ClientSubscriber implements Subscriber, SessionUser, SessionOwner {
       session.subscribe(packetId, ofSession, (granted) => {
         for (const [index, place] of places.entries()) {
           reasonCodes[place] = granted[index]
-          if (granted[index] < 0x80 && !isShared(requests[place].filter)) this.#add(requests[place])
+          if (granted[index] < 0x80 && !isShared(requests[place].filter)) this.#grant(requests[place])
         }
         toAnswer()
       })
@@ -173,7 +174,9 @@ export class ClientSubscriber implements Subscriber, SessionUser, SessionOwner {
       counters.delivered += before - outbox.count - outbox.expiredCount
       outbox.expiredCount = 0
       if (run === null) return
-      this.#transport.write(this.#aliases === null ? run : this.#aliases.shorten(run))
+      const bytes = this.#aliases === null ? run : this.#aliases.shorten(run)
+      counters.bytesSent += bytes.length
+      this.#transport.write(bytes)
     }
   }
 
@@ -271,6 +274,16 @@ export class ClientSubscriber implements Subscriber, SessionUser, SessionOwner {
     const isFit = filter.length <= TOPIC_SIZE_BYTES_MAX && !isTooDeep && isTopicFilterValid(filter)
     if (!isFit) return ReasonCode.TOPIC_FILTER_INVALID
     return isFilterPermitted(this.#context, this.#connect, filter) ? 0 : ReasonCode.NOT_AUTHORIZED
+  }
+
+  /** Adds what the client has asked for now; returns the granted QoS, or why not. */
+  #grant(request: SessionFilter): number {
+    const { filter, identifier } = request
+    const isNew = !this.#subscriptions.has(filter)
+    const reasonCode = this.#add(request)
+    const isServed = reasonCode < 0x80 && isSysFilter(filter) && wantsRetained(request, isNew)
+    if (isServed) this.#context.sys.deliverTo(this, filter, identifier)
+    return reasonCode
   }
 
   /** Returns the granted QoS, or why not. */

@@ -34,7 +34,9 @@ export class Exchange {
   readonly peers: readonly PeerLink[]
   #index = new SubscriptionIndex<Subscription>()
   #counters: GatewayCounters
-  /** How many of this gateway's connections hold each filter. */
+  /** Subscriptions of this gateway's connections. */
+  ownCount = 0
+  /** How many of them hold each filter. */
   #ownFilters = new Map<string, number>()
   #touched: Subscriber[] = []
   /** By filter: those that the session thread has told. */
@@ -58,6 +60,7 @@ export class Exchange {
   /** Adds a connection's subscription; false when the index is full or the filter too deep. */
   add(subscription: Subscription): boolean {
     if (!this.#index.add(subscription.filter, subscription)) return false
+    this.ownCount++
     const { filter } = subscription
     const count = (this.#ownFilters.get(filter) ?? 0) + 1
     this.#ownFilters.set(filter, count)
@@ -68,6 +71,7 @@ export class Exchange {
   remove(subscription: Subscription): void {
     const { filter } = subscription
     if (!this.#index.remove(filter, subscription)) return
+    this.ownCount--
     const count = this.#ownFilters.get(filter)! - 1
     if (count > 0) {
       this.#ownFilters.set(filter, count)
@@ -108,6 +112,12 @@ export class Exchange {
   // hot: per message
   publish(route: TopicRoute): void {
     if (route.matches.length > 0) this.#deliver(route.matches)
+  }
+
+  /** Brings `this.message` to this gateway's own connections. */
+  publishHere(route: TopicRoute): void {
+    if (route.matchesVersion !== this.#index.version) this.#match(route, null, false)
+    this.#deliver(route.matches)
   }
 
   /** Delivers what other gateways have sent; true when there was something. */
@@ -173,8 +183,7 @@ export class Exchange {
     if (!route.isTopic(message.topic, message.topicStart, message.topicEnd)) {
       route.setTopic(message.topic, message.topicStart, message.topicEnd)
     }
-    if (route.matchesVersion !== this.#index.version) this.#match(route, null, false)
-    this.#deliver(route.matches)
+    this.publishHere(route)
   }
 
   #match(route: TopicRoute, publisher: Subscriber | null, arePeersIncluded: boolean): void {

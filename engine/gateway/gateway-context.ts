@@ -21,6 +21,7 @@ import type { PeerOptions } from './peer-link.ts'
 import { SessionLink, type SessionLinkOptions } from './session-link.ts'
 import { type LaneUser, ShardLane } from './shard-lane.ts'
 import { SlowedClients } from './slowed-clients.ts'
+import { SysTopics } from './sys-topics.ts'
 import { TOPIC_SIZE_BYTES_MAX, TopicRoute, TopicRouter } from './topic-router.ts'
 
 const FRAMES_PER_CUT = 256
@@ -68,6 +69,7 @@ export class GatewayContext {
   readonly router: TopicRouter
   readonly counters = new GatewayCounters()
   readonly exchange: Exchange
+  readonly sys: SysTopics
   readonly admission: Admission
   readonly slowed = new SlowedClients()
   readonly identities: GatewayIdentities
@@ -107,6 +109,7 @@ export class GatewayContext {
       options.counts ?? new ConnectionCounts(ConnectionCounts.memory()),
     )
     this.exchange = new Exchange(options.peers, this.counters)
+    this.sys = new SysTopics(this.exchange, this.counters)
     this.setTime()
     this.startMs = this.nowMs
     assert(options.rings.length < NO_LANE, 'shards are counted in a byte')

@@ -59,7 +59,11 @@ export class Gateway {
 
   /** Takes in a message from the port of the peer with that place in the options. */
   handlePeer(place: number, message: PeerMessage): void {
-    const { exchange, clientsById } = this.context
+    const { exchange, clientsById, sys } = this.context
+    if (message.kind === 'figures') {
+      sys.handle(place, message.figures)
+      return
+    }
     if (message.kind !== 'connected') {
       exchange.handle(exchange.peers[place], message)
       return
@@ -140,6 +144,7 @@ export class Gateway {
     this.#sweptMs = context.nowMs
     context.tick++
     context.counters.turnSecond()
+    context.sys.turnSecond(context.tick)
     for (const client of context.clients) client.sweep()
     context.identities.sweep(context.nowMs)
   }

@@ -30,6 +30,8 @@ export interface GatewayStatus {
   /** By QoS. */
   messagesReceived: [number, number, number]
   bytesReceived: number
+  /** Of MQTT, by the bytes written. */
+  bytesSent: number
   recordsWritten: number
   /** Messages of QoS 1 and 2 whose PUBACK or PUBREC has left. */
   acknowledged: number
@@ -78,6 +80,7 @@ export class GatewayCounters implements LatencySink {
   messagesQos1 = 0
   messagesQos2 = 0
   bytesReceived = 0
+  bytesSent = 0
   recordsWritten = 0
   acknowledged = 0
   unmatched = 0
@@ -134,6 +137,7 @@ export class GatewayCounters implements LatencySink {
       subscriptionsRefusedByReason: this.subscriptionsRefused.byReason,
       messagesReceived: [this.messagesQos0, this.messagesQos1, this.messagesQos2],
       bytesReceived: this.bytesReceived,
+      bytesSent: this.bytesSent,
       recordsWritten: this.recordsWritten,
       acknowledged: this.acknowledged,
       unmatched: this.unmatched,

@@ -142,6 +142,7 @@ export class InboundAcks {
     while (answers?.isReady(context.durable) && transport.bufferedBytes === 0) {
       const size = answers.take(context.durable, context.ackBuffer, context.counters)
       if (size === 0) continue // it was about the order alone
+      context.counters.bytesSent += size
       if (!transport.write(context.ackBuffer.subarray(0, size))) context.replaceAckBuffer()
     }
   }

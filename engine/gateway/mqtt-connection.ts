@@ -383,6 +383,7 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient, Subsc
   /** Writes an answer that is not a PUBACK; a client that reads none of them is let go. */
   answer(bytes: Uint8Array): void {
     if (this.isClosed) return
+    this.#context.counters.bytesSent += bytes.length
     this.#transport.write(bytes)
     if (this.#transport.bufferedBytes > this.heldSizeBytesMax) this.end(CloseReasons.slowReader)
   }

@@ -6,6 +6,7 @@
 import { alignRecord } from '../../codecs/journal/record.ts'
 import type { Doorbell } from '../ring/doorbell.ts'
 import { RingConsumer, RingProducer } from '../ring/ring.ts'
+import type { BrokerFigures } from './broker-figures.ts'
 import { DeliveryOutcome, type Message, type Subscriber, type Subscription } from './delivery.ts'
 import { peerRecordSize, readPeerRecord, writePeerRecord } from './peer-record.ts'
 
@@ -19,6 +20,8 @@ export type PeerMessage =
   | { kind: 'filters-taken'; sequence: number }
   /** A client has connected; an older connection of the same identifier must go. */
   | { kind: 'connected'; clientId: string; number: number }
+  /** What it has counted. */
+  | { kind: 'figures'; figures: BrokerFigures }
 
 export interface PeerOptions {
   index: number

@@ -130,6 +130,14 @@ function gatewayMetrics(page: Page, { gateways }: EngineStatus): void {
     (g) => g.bytesReceived,
   )
   page.each(
+    'millrace_sent_bytes_total',
+    'counter',
+    'Bytes sent to MQTT clients.',
+    gateways,
+    'gateway',
+    (g) => g.bytesSent,
+  )
+  page.each(
     'millrace_acknowledged_messages_total',
     'counter',
     'Messages acknowledged after their sync.',
