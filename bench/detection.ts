@@ -11,6 +11,8 @@ import { join, resolve } from 'node:path'
 import { Prng } from '../base/prng.ts'
 import { StateWriter } from '../codecs/state.ts'
 import { AdaptiveDetector } from '../operators/detect/adaptive.ts'
+import { EwmaDetector } from '../operators/detect/ewma.ts'
+import type { SeriesDetector } from '../operators/detect/series-detector.ts'
 import type { Bench, BenchSize, Measure } from './bench.ts'
 import { measureSelection } from './detection-selection.ts'
 
@@ -101,9 +103,22 @@ function measureSynthetic(directory: string): Measure[] {
   ]
 }
 
-/** A fleet with a daily rhythm and noise; the best chunk's CPU time. */
+/** Of the default detector, and of the simplest one for scale. */
 function measureCost(series: number, rounds: number): Measure[] {
   const detector = new AdaptiveDetector()
+  const name = `${series.toLocaleString('en-US')} series`
+  const ns = nsPerReading(detector, series, rounds)
+  const state = new StateWriter()
+  detector.save(state)
+  return [
+    { name, value: ns, unit: 'ns/reading', atMost: 500 },
+    { name: `${name}, ewma`, value: nsPerReading(new EwmaDetector(), series, rounds), unit: 'ns/reading' },
+    { name: `${name}, saved state`, value: state.sizeBytes / series, unit: 'bytes/series', atMost: 4096 },
+  ]
+}
+
+/** A fleet with a daily rhythm and noise; the best chunk's CPU time. */
+function nsPerReading(detector: SeriesDetector, series: number, rounds: number): number {
   const prng = new Prng(series)
   const noise = Float64Array.from({ length: 4096 }, () => prng.normal())
   const chunk = Math.max(1, Math.floor(100_000 / series))
@@ -120,13 +135,7 @@ function measureCost(series: number, rounds: number): Measure[] {
     const used = process.cpuUsage(start)
     ns = Math.min(ns, ((used.user + used.system) * 1000) / (chunk * series))
   }
-  const state = new StateWriter()
-  detector.save(state)
-  const name = `${series.toLocaleString('en-US')} series`
-  return [
-    { name, value: ns, unit: 'ns/reading', atMost: 500 },
-    { name: `${name}, saved state`, value: state.sizeBytes / series, unit: 'bytes/series', atMost: 4096 },
-  ]
+  return ns
 }
 
 async function run(size: BenchSize): Promise<Measure[]> {
