@@ -123,10 +123,10 @@ export class StoreKeeper {
     try {
       const { server, config } = this.#settings
       const { pipelines } = config
-      const views = await target.query<{ name: string }>(VIEWS_QUERY)
+      const views = await target.query<{ name: string; comment: string }>(VIEWS_QUERY)
       const notice = await createSchema((sql) => target.command(sql), {
         syncOnInsert: server === null,
-        views: new Set(views.map(({ name }) => name)),
+        views: new Map(views.map(({ name, comment }) => [name, comment])),
         windows: pipelines.flatMap(({ operators }) => operators.map(({ spec }) => spec)),
         downsamplers: pipelines.flatMap(({ downsamplers }) => downsamplers.map(({ spec }) => spec)),
       })

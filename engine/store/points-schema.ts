@@ -36,7 +36,7 @@ export function pointsStatements(specs: readonly PointSpec[], settings: string):
 function amendmentStatements(method: Method): string[] {
   const ranges = `${DATABASE}.${quoteName(`amended_points_${method}`)}`
   const view = (suffix: string, to: string, query: string): string =>
-    `CREATE MATERIALIZED VIEW IF NOT EXISTS ${DATABASE}.${quoteName(`amend_points_${method}${suffix}`)} TO ${to} AS ${query}`
+    `CREATE OR REPLACE MATERIALIZED VIEW ${DATABASE}.${quoteName(`amend_points_${method}${suffix}`)} TO ${to} AS ${query}`
   return [
     `CREATE TABLE IF NOT EXISTS ${ranges} (stream LowCardinality(String), device LowCardinality(String),
       metric LowCardinality(String), window LowCardinality(String), aggregates LowCardinality(String),

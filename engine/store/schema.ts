@@ -16,6 +16,7 @@
  * The last five are NaN where the window was not asked for them; distinct is off by 1.6 % (one deviation) among thousands,
  * and hardly among few, quantiles by at most 1/128.
  */
+import { createHash } from 'node:crypto'
 import type { PointSpec } from '../../operators/downsample/point-spec.ts'
 import type { WindowSpec } from '../../operators/window-spec.ts'
 import {
@@ -57,15 +58,18 @@ export interface SchemaOptions {
   windows?: readonly WindowSpec[]
   /** Downsamplers, likewise. */
   downsamplers?: readonly PointSpec[]
-  /** Materialized views that are there: ClickHouse analyses a query in full before it finds that its view exists. */
-  views?: ReadonlySet<string>
+  /**
+   * Materialized views that are there, with their comments. One of the same version is left alone: ClickHouse takes long to analyse its
+   * query. Another version, as of an older millrace, is replaced at once, without a moment in which an insert finds none.
+   */
+  views?: ReadonlyMap<string, string>
 }
 
-/** The names of those in the database. */
-export const VIEWS_QUERY = `SELECT name FROM system.tables
+/** Those in the database. */
+export const VIEWS_QUERY = `SELECT name, comment FROM system.tables
   WHERE database = '${DATABASE}' AND engine = 'MaterializedView'`
 
-const VIEW_NAME = /^CREATE MATERIALIZED VIEW IF NOT EXISTS \w+\.`([^`]+)`/
+const VIEW_NAME = /^CREATE OR REPLACE MATERIALIZED VIEW \w+\.`([^`]+)`/
 
 /**
  * Creates what is missing and brings older layouts up to date. Statements run one at a time, in order. Returns a line to
@@ -74,7 +78,10 @@ const VIEW_NAME = /^CREATE MATERIALIZED VIEW IF NOT EXISTS \w+\.`([^`]+)`/
 export async function createSchema(execute: Execute, options: SchemaOptions): Promise<string | null> {
   for (const statement of schemaStatements(options)) {
     const view = VIEW_NAME.exec(statement)?.[1]
-    if (view === undefined || options.views?.has(view) !== true) await execute(statement)
+    const version =
+      view === undefined ? '' : createHash('sha256').update(statement).digest('hex').slice(0, 16)
+    if (view === undefined) await execute(statement)
+    else if (options.views?.get(view) !== version) await execute(`${statement} COMMENT '${version}'`)
   }
   try {
     for (const statement of FUNCTIONS) await execute(statement)

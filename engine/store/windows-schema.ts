@@ -126,7 +126,7 @@ function amendmentStatements(kind: AmendedKind): string[] {
   const columns = RANGE_COLUMNS.map(([column, type]) => `${column} ${type}`).join(', ')
   const tables = [...steps, null].map((_, i) => `${DATABASE}.${quoteName(`amended_${name}_${i}`)}`)
   const view = (step: number, to: string, query: string): string =>
-    `CREATE MATERIALIZED VIEW IF NOT EXISTS ${DATABASE}.${quoteName(`amend_${name}_${step}`)} TO ${to} AS ${query}`
+    `CREATE OR REPLACE MATERIALIZED VIEW ${DATABASE}.${quoteName(`amend_${name}_${step}`)} TO ${to} AS ${query}`
   const last = tables[steps.length]
   return [
     ...tables.map((table) => `CREATE TABLE IF NOT EXISTS ${table} (${columns}) ENGINE = Null`),
@@ -136,7 +136,7 @@ function amendmentStatements(kind: AmendedKind): string[] {
       triggeredBy(last, newVersions(kind, windows(`SELECT * FROM ${last}`), last)),
     ),
     ...steps.map((step, i) => view(i, tables[i + 1], triggeredBy(tables[i], step(tables[i])))).reverse(),
-    `CREATE MATERIALIZED VIEW IF NOT EXISTS ${DATABASE}.${quoteName(`amend_${name}`)} TO ${tables[0]} AS
+    `CREATE OR REPLACE MATERIALIZED VIEW ${DATABASE}.${quoteName(`amend_${name}`)} TO ${tables[0]} AS
       ${askedRanges(condition, isJoined)}`,
   ]
 }
