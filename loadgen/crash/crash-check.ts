@@ -12,9 +12,9 @@ import type { DeviceGroup } from './device-group.ts'
 import { runProgram } from './program.ts'
 import { compareAllRollups, type RollupFindings } from './rollup-oracle.ts'
 
-const ROWS_WAIT_MS = 60_000
-const WINDOWS_WAIT_MS = 60_000
-const QUICK_WAIT_MS = 30_000
+const ROWS_WAIT_MS = 240_000
+const WINDOWS_WAIT_MS = 240_000
+const QUICK_WAIT_MS = 240_000
 const POLL_MS = 100
 const AUDIT_MS_MAX = 120_000
 

@@ -14,8 +14,8 @@ import type { DeviceGroup } from './device-group.ts'
 import { isRoundFault, planRound, type Round, type RoundFault } from './faults.ts'
 import { TestBed } from './test-bed.ts'
 
-const LIVE_MS_MAX = 30_000
-const SETTLE_MS_MAX = 60_000
+const LIVE_MS_MAX = 120_000
+const SETTLE_MS_MAX = 240_000
 const POLL_MS = 5
 const PROXY_RATE = 400
 const PROXY_SLICE_MS = 100

@@ -21,15 +21,15 @@ export interface EngineSettings {
 /** What of a supervised engine is killed: a supervisor alone, what it supervises, or both. */
 export type Reach = 'supervisor' | 'engine' | 'tree'
 
-const READY_MS_MAX = 60_000
+const READY_MS_MAX = 240_000
 const STOP_MS_MAX = 90_000
-const ORPHAN_MS_MAX = 15_000
+const ORPHAN_MS_MAX = 60_000
 const POLL_MS = 10
 /**
  * A supervisor restarts an engine that died once within the first; later it makes pauses, and the harness, that has
  * no time, starts another supervisor after the second.
  */
-const FIRST_RESTART_MS_MAX = 5000
+const FIRST_RESTART_MS_MAX = 60_000
 const PATIENCE_MS_MAX = 1000
 const START_PAUSE_MS = 300
 const STARTS_MAX = 30
