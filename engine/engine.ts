@@ -275,7 +275,10 @@ export class Engine {
     const gateways = memory.gatewayBells.map((_, index) => this.#gatewaySetup(memory, index))
     if (this.#options.gateways === 0) {
       const setup = { gateway: gateways[0].setup, shard: shards[0], sessions: this.#sessionsSetup(memory) }
-      return { sessions: null, plans: [{ name: 'gateway, sessions and shard', setup, transfer: [] }] }
+      return {
+        sessions: null,
+        plans: [{ name: 'gateway, sessions and shard', setup, transfer: gateways[0].transfer }],
+      }
     }
     const sessions = {
       name: 'sessions',
