@@ -1,6 +1,6 @@
 /** Only known devices get in, and may what they may: real clients, a real engine, devices registered while it runs. */
 import { execFile } from 'node:child_process'
-import { createHmac } from 'node:crypto'
+import { createHmac, X509Certificate } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
@@ -11,6 +11,7 @@ import { EngineProcess, runMillrace, temporaryDirectory } from './engine-process
 import { makeToken, tokenDigest } from './registry/device-token.ts'
 import { hashPassword } from './registry/password-hash.ts'
 import { type NewDevice, Registry } from './registry/registry.ts'
+import { type Pair, TestCertificates } from './tls/test-certificates.ts'
 
 const run = promisify(execFile)
 const WAIT_MS = 60_000
@@ -31,6 +32,7 @@ export default defineConfig({
 let engine: EngineProcess
 let data: string
 let registry: Registry
+let certificates: TestCertificates
 const clients: MqttClient[] = []
 const cleanups: (() => unknown)[] = []
 
@@ -42,7 +44,19 @@ beforeAll(async () => {
   writeFileSync(config, CONFIG.replace("'millrace'", JSON.stringify(join(import.meta.dirname, 'config.ts'))))
   const key = { kty: 'oct', alg: 'HS256', k: SHARED_KEY.toString('base64url') }
   writeFileSync(join(directory.path, 'keys.json'), JSON.stringify({ keys: [key] }))
-  engine = await EngineProcess.start([config, '--data', data, '--gateways', '2'])
+  certificates = new TestCertificates()
+  cleanups.push(() => certificates.remove())
+  const server = certificates.server()
+  const tls = [
+    '--tls-cert',
+    server.certificate,
+    '--tls-key',
+    server.key,
+    '--tls-ca',
+    certificates.authority.certificate,
+  ]
+  const doors = ['--mqtts', '127.0.0.1:0', ...tls, '--tls-client-cert', 'request']
+  engine = await EngineProcess.start([config, '--data', data, '--gateways', '2', ...doors])
   registry = new Registry(join(data, 'registry.db'), { waitMs: 5000, isDurable: false })
 })
 
@@ -226,6 +240,32 @@ describe('who is let in', () => {
     expect(await connectCode({ username: 'x', password: jwt({ ...claims, sub: 'nobody' }) })).toBe(0x86)
     const short = await connect({ username: name, password: jwt({ ...claims, exp: nowS - 2 }) })
     expect(await ended(short)).toBe(0x87)
+  })
+
+  test('a certificate: registered by its fingerprint, or with the name of a device', async () => {
+    const [pinned, named, unknown] = ['/CN=whatever', '/CN=x', '/CN=y'].map((subject, i) =>
+      certificates.issue(subject, i === 1 ? `subjectAltName=DNS:named-${process.pid}` : undefined),
+    )
+    const fingerprint = new X509Certificate(readFileSync(pinned.certificate)).fingerprint256
+    const digest = fingerprint.replaceAll(':', '').toLowerCase()
+    const name = register({ credentials: [{ kind: 'certificate', digest }] })
+    register({ name: `named-${process.pid}` })
+    const certified = (pair: Pair | null) => ({
+      ...(pair === null ? {} : { cert: readFileSync(pair.certificate), key: readFileSync(pair.key) }),
+      ca: readFileSync(certificates.authority.certificate),
+    })
+    const url = `mqtts://${engine.addresses.mqtts}`
+    await until(async () => (await connectCode(certified(pinned), url)) === 0)
+    const client = await connect(certified(pinned), url)
+    expect(await publishCode(client, `devices/${name}/telemetry`)).toBe(0)
+    expect(await publishCode(client, 'devices/whatever/telemetry')).toBe(0x87)
+    const other = await connect(certified(named), url)
+    expect(await publishCode(other, `devices/named-${process.pid}/telemetry`)).toBe(0)
+    expect(await connectCode(certified(unknown), url)).toBe(0x87)
+    expect(await connectCode(certified(null), url)).toBe(0x87)
+    const gone = ended(client)
+    registry.change(name, { clears: ['certificate'] }, Date.now())
+    expect(await gone).toBe(0x98)
   })
 
   test('two devices with the same client identifier do not meet', async () => {
@@ -421,6 +461,37 @@ describe('topics', () => {
     await until(async () => (await connectCode(as)) === 0)
     expect(await connectCode({ ...as, will: will('devices/first/state') })).toBe(0x87)
     expect(await connectCode({ ...as, will: will(`devices/${name}/state`) })).toBe(0)
+  })
+
+  test('of a kept session, subscriptions that are not allowed any more are given up', async () => {
+    const [kept, other] = [withToken({ role: 'reader' }), withToken()]
+    const as = { clientId: 'kept', username: kept.name, password: kept.token, clean: false }
+    const properties = { sessionExpiryInterval: 3600 }
+    const before = await connect({ ...as, properties })
+    expect(await subscribeCodes(before, 'devices/+/telemetry')).toEqual([1])
+    const gone = ended(before)
+    registry.change(kept.name, { role: 'device' }, Date.now())
+    expect(await gone).toBe(0x98)
+    const again = mqtt.connect(`mqtt://${engine.addresses.mqtt}`, {
+      ...as,
+      properties,
+      protocolVersion: 5,
+      reconnectPeriod: 0,
+    })
+    clients.push(again)
+    const heard: string[] = []
+    again.on('message', (topic) => heard.push(topic))
+    const isPresent = await new Promise((resolve) =>
+      again.once('connect', (packet) => resolve(packet.sessionPresent)),
+    )
+    expect(isPresent).toBe(true)
+    const own = `devices/${kept.name}/telemetry`
+    expect(await subscribeCodes(again, own)).toEqual([1])
+    const publisher = await connect({ username: other.name, password: other.token })
+    expect(await publishCode(publisher, `devices/${other.name}/telemetry`)).toBe(0)
+    expect(await publishCode(again, own)).toBe(0)
+    await until(() => heard.includes(own))
+    expect(heard).toEqual([own])
   })
 
   test('{client} is the client identifier', async () => {

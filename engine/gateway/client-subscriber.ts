@@ -88,8 +88,18 @@ export class ClientSubscriber implements Subscriber, SessionUser, SessionOwner {
     })
     this.#aliases =
       topicAliasMaximum === 0 ? null : new OutboundAliases(topicAliasMaximum, packetSizeBytesMax)
-    for (const filter of session?.subscriptions ?? []) this.#add(filter)
-    if (session !== null) session.owner = this
+    if (session !== null) this.#resume(session)
+  }
+
+  /** What its device may can have changed since it subscribed: what it may not any more is given up. */
+  #resume(session: ClientSession): void {
+    session.owner = this
+    const lost: string[] = []
+    for (const request of session.subscriptions) {
+      if (isFilterPermitted(this.#context, this.#connect, request.filter)) this.#add(request)
+      else lost.push(request.filter)
+    }
+    if (lost.length > 0) session.unsubscribe(0, lost, () => {})
   }
 
   subscribe({ packetId, filters, subscriptionIdentifier }: SubscribePacket): void {
