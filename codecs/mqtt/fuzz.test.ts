@@ -3,30 +3,9 @@ import { expect, test } from 'vitest'
 import { Prng } from '../../base/prng.ts'
 import { cutFrames, Frames } from './frame.ts'
 import { MqttError, type ProtocolVersion } from './packet.ts'
+import { mutatePacket } from './packet-mutation.ts'
 import { comparable, parseTheirs, plainOfTheirs, readOurs } from './packet-oracle.ts'
 import { SamplePackets } from './sample-packets.ts'
-
-/** A few random changes of the body; then the length is made right, most of the time. */
-function mutate(packet: Uint8Array, prng: Prng): Uint8Array {
-  const bodyStart = packet[1] < 0x80 ? 2 : packet[2] < 0x80 ? 3 : 4
-  const body = [...packet.subarray(bodyStart)]
-  const interesting = [0, 1, 2, 3, 0x7f, 0x80, 0xff, 0xc0, 0xed, 0x26, 0x23, 0x2b]
-  for (let changes = prng.between(0, 3); changes > 0; changes--) {
-    const at = prng.between(0, body.length)
-    const byte =
-      prng.unit() < 0.5 ? prng.between(0, 255) : interesting[prng.between(0, interesting.length - 1)]
-    const kind = prng.between(0, 4)
-    if (kind === 0) body.splice(at, 1)
-    else if (kind === 1) body.splice(at, 0, byte)
-    else if (kind === 2) body.splice(at)
-    else if (kind === 3) body.splice(at, 0, ...body.slice(at, at + prng.between(1, 8)))
-    else body[Math.min(at, Math.max(0, body.length - 1))] = byte
-  }
-  const header = prng.unit() < 0.1 ? prng.between(0, 255) : packet[0]
-  if (prng.unit() < 0.1) return Uint8Array.from([header, prng.between(0, 127), ...body])
-  const size = body.length
-  return Uint8Array.from([header, ...(size < 128 ? [size] : [(size & 127) | 128, size >> 7]), ...body])
-}
 
 /** What comes of all packets in the bytes, with `poison` around them: the packets, then how it ended. */
 function outcome(bytes: Uint8Array, poison: number, version: ProtocolVersion): unknown[] {
@@ -68,7 +47,10 @@ test.each([4, 5] as const)(
     for (let seed = 1; seed <= 12_000; seed++) {
       const prng = new Prng(seed * 10 + version)
       const samples = new SamplePackets(prng)
-      const bytes = mutate(mqtt.generate(samples.fromClient(version), { protocolVersion: version }), prng)
+      const bytes = mutatePacket(
+        mqtt.generate(samples.fromClient(version), { protocolVersion: version }),
+        prng,
+      )
       const about = `seed ${seed}: ${Buffer.from(bytes).toString('hex')}`
       const ours = outcome(bytes, 0xff, version)
       if (JSON.stringify(ours) !== JSON.stringify(outcome(bytes, 0x00, version)))

@@ -124,6 +124,14 @@ export class MemoryTransport implements Transport {
     return false
   }
 
+  /** Drops what was written, stuck or not. */
+  forget(): void {
+    this.isStuck = false
+    this.bufferedBytes = 0
+    this.#written = []
+    this.#stuck = []
+  }
+
   unstick(): void {
     this.isStuck = false
     this.bufferedBytes = 0
