@@ -3,7 +3,7 @@
  * gateway's thread. Plain sockets all read into one buffer, which the connection has used up when `receive`
  * returns.
  */
-import { createServer, type Server, Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { plainIp } from '../../base/ip-address.ts'
 import type { Address } from '../address.ts'
@@ -13,6 +13,7 @@ import { Fifo } from './fifo.ts'
 import type { Gateway } from './gateway-core.ts'
 import { HEADROOM_SIZE_BYTES } from './inbound-bytes.ts'
 import type { MqttConnection } from './mqtt-connection.ts'
+import { ClosingPace, PacedSocket } from './paced-socket.ts'
 import { readProxied, type TrustedProxies } from './proxy-stage.ts'
 import { canShareReadBuffer, detachHandle } from './shared-read-buffer.ts'
 import { SocketTransport, type TransportOwner } from './socket-transport.ts'
@@ -29,6 +30,8 @@ export class TcpDoor {
   #proxies: TrustedProxies
   /** Headroom, then where the sockets read to. */
   #buffer = Buffer.allocUnsafeSlow(HEADROOM_SIZE_BYTES + READ_SIZE_BYTES)
+  #readTo = this.#buffer.subarray(HEADROOM_SIZE_BYTES)
+  #closing = new ClosingPace()
   #isShared = false
   #open = new Set<SocketTransport>()
   #waiting = new Fifo<Socket>()
@@ -94,6 +97,7 @@ export class TcpDoor {
 
   destroyAll(): void {
     for (const transport of this.#open) transport.destroy()
+    this.#closing.closeAll()
     this.#stopPacing()
     for (let accepted = this.#waiting.shift(); accepted !== undefined; accepted = this.#waiting.shift()) {
       accepted.destroy()
@@ -188,16 +192,17 @@ export class TcpDoor {
       transport.left()
       return
     }
-    const socket = new Socket({
+    const options = {
       handle,
       onread: {
-        buffer: whole.subarray(HEADROOM_SIZE_BYTES),
+        buffer: this.#readTo,
         callback: (sizeBytes: number) => {
           connection.receive(whole, HEADROOM_SIZE_BYTES, HEADROOM_SIZE_BYTES + sizeBytes, HEADROOM_SIZE_BYTES)
           return true
         },
       },
-    } as ConstructorParameters<typeof Socket>[0])
+    } as ConstructorParameters<typeof Socket>[0]
+    const socket = new PacedSocket(options, this.#closing)
     transport.attach(socket, connection, false)
   }
 
