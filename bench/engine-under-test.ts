@@ -17,12 +17,12 @@ export interface EngineUnderTest {
   metricsUrl: string
 }
 
-/** On free ports, with data of its own in a new directory under `parent`. */
-export async function startEngine(parent = tmpdir()): Promise<EngineUnderTest> {
+/** On free ports, with data of its own in a new directory under `parent`, and with `more` on its command line. */
+export async function startEngine(parent = tmpdir(), more: readonly string[] = []): Promise<EngineUnderTest> {
   const dataPath = mkdtempSync(join(parent, 'millrace-bench-'))
   const cli = join(import.meta.dirname, '..', 'engine', 'cli.ts')
   const listeners = ['--mqtt', '--ws', '--http', '--store'].flatMap((name) => [name, '127.0.0.1:0'])
-  const child = spawn(process.execPath, [cli, 'start', '--json', '--data', dataPath, ...listeners], {
+  const child = spawn(process.execPath, [cli, 'start', '--json', '--data', dataPath, ...listeners, ...more], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const lines = createInterface({ input: child.stdout })
