@@ -39,13 +39,18 @@ export interface LatencySink {
 
 export class AckQueue {
   count = 0
-  /** Those that give a message of the receive maximum back: PUBACKs, and PUBCOMPs of known identifiers. */
-  returningCount = 0
+  /** Those that give no message of the receive maximum back: see `returningCount`. */
+  #otherCount = 0
   #head = 0
   #ends = new Int32Array(CAPACITY_MIN)
   #answers = new Uint32Array(CAPACITY_MIN)
   #lanes = new Uint8Array(CAPACITY_MIN)
   #arrivalsUs = new Uint32Array(CAPACITY_MIN)
+
+  /** Those that give one back: PUBACKs, and PUBCOMPs of known identifiers; not what says no. */
+  get returningCount(): number {
+    return this.count - this.#otherCount
+  }
 
   /** `arrivalUs` wraps at 2^32. */
   // hot: per message
@@ -57,7 +62,7 @@ export class AckQueue {
     this.#lanes[slot] = lane
     this.#arrivalsUs[slot] = arrivalUs
     this.count++
-    if (isReturning(answer)) this.returningCount++
+    if (answer >>> 16 !== PUBACK && answer >>> 16 !== PUBCOMP) this.#otherCount++
   }
 
   /** Whether the next answer can leave; `durable` are the rings' positions, by lane. */
@@ -94,10 +99,9 @@ export class AckQueue {
       slot = (slot + 1) & mask
       if (answer >>> 16 === PUBACK) {
         offset = writePuback(out, offset, answer & 0xffff)
-        this.returningCount--
       } else {
         offset = writeAnswer(out, offset, answer)
-        if (isReturning(answer)) this.returningCount--
+        if (answer >>> 16 !== PUBCOMP) this.#otherCount--
         if (answer >>> 16 !== PUBREC) continue
       }
       if (arrivalUs !== runArrivalUs) {
@@ -122,11 +126,6 @@ export class AckQueue {
     this.#arrivalsUs = unrolled(this.#arrivalsUs, new Uint32Array(capacity), this.#head)
     this.#head = 0
   }
-}
-
-function isReturning(answer: number): boolean {
-  const header = (answer >>> 16) & 0xff
-  return header === PUBACK || (header === PUBCOMP && answer < 1 << 24)
 }
 
 // hot: per message of QoS 2

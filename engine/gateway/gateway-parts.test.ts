@@ -55,8 +55,7 @@ describe('AckQueue', () => {
           lane,
           bytes: isSilent ? [] : [type << 4, body.length, ...body],
           isMessage: !isSilent && type !== PacketType.PUBCOMP && reason === 0,
-          isReturning:
-            !isSilent && (type === PacketType.PUBACK || (type === PacketType.PUBCOMP && reason === 0)),
+          isReturning: !isSilent && type !== PacketType.PUBREC && reason === 0,
         })
       }
       expect(queue.returningCount, `SEED=${SEED}`).toBe(model.filter(({ isReturning }) => isReturning).length)
