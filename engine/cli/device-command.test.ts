@@ -30,7 +30,7 @@ function registryOf(data: string): Registry {
 }
 
 /** With something on standard input; a usage error as the command line turns it into an exit code. */
-async function run(args: string[], input = ''): Promise<Outcome> {
+async function run(args: string[], input: string | string[] = ''): Promise<Outcome> {
   const outcome: Outcome = { code: null, stdout: '', stderr: '' }
   const into = (name: 'stdout' | 'stderr') =>
     new Writable({
@@ -39,7 +39,10 @@ async function run(args: string[], input = ''): Promise<Outcome> {
         next()
       },
     })
-  const stdin = Readable.from([Buffer.from(input)]) as unknown as NodeJS.ReadStream
+  // What is typed at a terminal comes a line at a time.
+  const isTTY = Array.isArray(input)
+  const chunks = [input].flat().map((text) => Buffer.from(text))
+  const stdin = Object.assign(Readable.from(chunks), { isTTY }) as unknown as NodeJS.ReadStream
   try {
     const io = { stdin, stdout: into('stdout'), stderr: into('stderr'), env: {} }
     const code = await deviceCommand(args, io)
@@ -170,6 +173,16 @@ describe('secrets', () => {
       (await done(['show', 'a', '--data', data])) + (await done(['show', 'a', '--json', '--data', data]))
     expect(shown).toContain('password')
     expect(shown).not.toContain('scrypt')
+  })
+
+  test('at a terminal a password is asked for twice, and not shown', async () => {
+    const data = newDirectory()
+    const typed = await run(['add', 'a', '--password', '--data', data], ['geheim\r', 'geheim\r'])
+    expect(typed).toEqual({ code: 0, stdout: 'a is registered\n', stderr: 'password of a: \nagain: \n' })
+    expect(verifyPassword(Buffer.from('geheim'), registryOf(data).passwordOf('a')?.digest ?? '')).toBe(true)
+    const set = ['set', 'a', '--password', '--data', data]
+    expect(await run(set, ['one\r', 'two\r'])).toMatchObject({ code: 2, stderr: 'the two passwords differ' })
+    expect(await run(set, ['\x03'])).toMatchObject({ code: 2, stderr: 'no password was given' })
   })
 
   test('a token is told once and kept as its SHA-256', async () => {

@@ -5,11 +5,8 @@ import { type CommandIo, UsageError } from './command.ts'
 const LENGTH_MAX = 4096
 
 /** From a terminal asked for twice; else all of standard input, without the line's end. Throws UsageError. */
-export async function readPassword(io: CommandIo, what: string): Promise<Buffer> {
-  if (!io.stdin.isTTY) return fromPipe(io)
-  const first = await ask(io, `password of ${what}: `)
-  if ((await ask(io, 'again: ')) !== first) throw new UsageError('the two passwords differ')
-  return Buffer.from(first)
+export function readPassword(io: CommandIo, what: string): Promise<Buffer> {
+  return io.stdin.isTTY ? fromTerminal(io, what) : fromPipe(io)
 }
 
 async function fromPipe({ stdin }: CommandIo): Promise<Buffer> {
@@ -25,19 +22,23 @@ async function fromPipe({ stdin }: CommandIo): Promise<Buffer> {
   return password.subarray(0, end)
 }
 
-async function ask({ stdin, stderr }: CommandIo, question: string): Promise<string> {
-  stderr.write(question)
+async function fromTerminal({ stdin, stderr }: CommandIo, what: string): Promise<Buffer> {
   // Without an output readline echoes nothing; in its raw mode neither does the terminal.
   const lines = createInterface({ input: stdin, terminal: true })
-  try {
-    return await new Promise<string>((resolve, reject) => {
-      lines.once('line', resolve)
-      lines.once('SIGINT', () => reject(new UsageError('stopped')))
-      lines.once('close', () => reject(new UsageError('no password was given')))
-    })
-  } finally {
-    lines.removeAllListeners('close')
-    lines.close()
+  lines.on('SIGINT', () => lines.close())
+  const typed = lines[Symbol.asyncIterator]()
+  const ask = async (question: string) => {
+    stderr.write(question)
+    const { value, done } = await typed.next()
     stderr.write('\n')
+    if (done) throw new UsageError('no password was given')
+    return value
+  }
+  try {
+    const password = await ask(`password of ${what}: `)
+    if ((await ask('again: ')) !== password) throw new UsageError('the two passwords differ')
+    return Buffer.from(password)
+  } finally {
+    lines.close()
   }
 }
