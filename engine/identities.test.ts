@@ -22,6 +22,7 @@ export default defineConfig({
   access: {
     roles: {
       reader: { subscribe: ['devices/+/telemetry', '$SYS/#'] },
+      everything: { publish: ['#'], subscribe: ['#'] },
       own: { publish: ['clients/{client}/#'], subscribe: ['clients/{client}/#'] },
     },
     jwt: { keys: './keys.json', issuer: 'factory' },
@@ -573,6 +574,43 @@ describe('the plain WebSocket', () => {
     registry.change(name, { isEnabled: false }, Date.now())
     expect(await closed).toBe(1008)
   })
+})
+
+test('millrace load and dead-letters replay log in', async () => {
+  const { name, token } = withToken({ role: 'everything' })
+  const env = { MILLRACE_MQTT_USER: name, MILLRACE_MQTT_PASSWORD: token }
+  const load = [
+    'load',
+    '--mqtt',
+    engine.addresses.mqtt,
+    '--messages',
+    '50',
+    '--connections',
+    '1',
+    '--drain',
+    '2',
+  ]
+  expect((await runMillrace(load)).code).toBe(1)
+  expect(await runMillrace(load, env)).toMatchObject({ code: 0, stderr: '' })
+  const client = await connect({ username: name, password: token })
+  await client.publishAsync('devices/broken/telemetry', 'no telemetry', { qos: 1 })
+  const sql = `SELECT count() AS n FROM millrace.dead_letters WHERE device = 'broken'`
+  await engine.queryUntil<{ n: string }>(sql, ({ n }) => Number(n) === 1)
+  const { mqtt: door, store } = engine.addresses
+  const replay = [
+    'dead-letters',
+    'replay',
+    '--mqtt',
+    door,
+    '--store',
+    store,
+    '--device',
+    'broken',
+    '--look',
+    '0',
+  ]
+  expect((await runMillrace(replay)).stderr).toMatch(/refuses the connection \(reason code 135\)/)
+  expect((await runMillrace(replay, env)).stdout).toMatch(/^1 of 1 accepted/m)
 })
 
 test('a storm of connects with passwords: each is hashed once, and none of them is refused for good', async () => {

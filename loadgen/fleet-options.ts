@@ -22,6 +22,8 @@ export interface FleetOptions {
   reconnect: boolean
   /** Keeps the MQTT session over reconnects (clean start off), so that messages are sent again with DUP. */
   keepSession: boolean
+  /** For MQTT; null for anonymous clients. */
+  login: { username: string; password: string } | null
   /** This thread owns the connections c with c mod threads = thread. */
   thread: number
   threads: number

@@ -20,7 +20,7 @@ describe('millrace load', () => {
 
   async function run(...args: string[]) {
     const { io, stdout, stderr } = createIo()
-    return { code: await loadCommand(args, { stdout, stderr }), ...io }
+    return { code: await loadCommand(args, { stdout, stderr, env: {} }), ...io }
   }
 
   test('a command line that makes no sense: exit code 2, one line that says what to do', async () => {

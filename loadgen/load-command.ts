@@ -14,6 +14,7 @@ import { verifyLoad } from './verification.ts'
 export interface LoadIo {
   stdout: { write(text: string): unknown }
   stderr: { write(text: string): unknown; isTTY?: boolean }
+  env: NodeJS.ProcessEnv
 }
 
 /**
@@ -53,6 +54,9 @@ const HELP = `millrace load: simulated devices that publish telemetry to an MQTT
   --progress           a line a second on stderr (default on a terminal)
   --json               the report as one JSON object
   --help
+
+MILLRACE_MQTT_USER and MILLRACE_MQTT_PASSWORD log the connections of MQTT in, where only devices are let in:
+as one whose role lets it publish for all of them.
 `
 
 const OPTIONS = {
@@ -99,7 +103,7 @@ export async function loadCommand(args: string[], io: LoadIo): Promise<number> {
       io.stdout.write(HELP)
       return ExitCode.ok
     }
-    const options = loadOptions(values)
+    const options = { ...loadOptions(values), login: loginOf(io.env) }
     return await runAndReport(values, options, io)
   } catch (error) {
     if (error instanceof UsageError) {
@@ -152,6 +156,10 @@ function parseValues(args: string[]) {
     const advice = `${option} needs a value; one that begins with a dash is written ${option}=-VALUE`
     throw new UsageError(option === undefined ? text.split(/\.(?:\s|$)/)[0] : advice, { cause: error })
   }
+}
+
+function loginOf({ MILLRACE_MQTT_USER: username = '', MILLRACE_MQTT_PASSWORD: password }: NodeJS.ProcessEnv) {
+  return password === undefined ? null : { username, password }
 }
 
 function loadOptions(values: Values): LoadOptions {

@@ -32,6 +32,7 @@ export interface LoadOptions {
   drainMs?: number
   reconnect?: boolean
   keepSession?: boolean
+  login?: FleetOptions['login']
 }
 
 const WINDOW_MAX = 65_535
@@ -96,6 +97,7 @@ export function planLoad(options: LoadOptions, nowMs: number): LoadPlan {
     drainMs: options.drainMs ?? 30_000,
     reconnect: options.reconnect ?? true,
     keepSession: options.keepSession ?? false,
+    login: options.login ?? null,
     threads: threadCount,
   } as const
   const threads = Array.from({ length: threadCount }, (_, thread) => ({ ...fleet, thread }))

@@ -237,7 +237,11 @@ export class Publisher {
       protocolVersion: protocol,
       keepalive: KEEP_ALIVE_S,
     } as const
-    this.#transport?.send(generate({ ...common, clientId, clean: !options.keepSession, properties }))
+    const { login } = options
+    const shown = login === null ? {} : { username: login.username, password: Buffer.from(login.password) }
+    this.#transport?.send(
+      generate({ ...common, ...shown, clientId, clean: !options.keepSession, properties }),
+    )
   }
 
   #onConnack(connack: ConnackReply): void {

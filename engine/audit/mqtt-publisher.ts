@@ -22,6 +22,13 @@ export interface PublisherSettings {
   windowMax: number
   /** The longest silence while something waits for an answer. */
   timeoutMs: number
+  /** None for an anonymous client. */
+  login?: Login
+}
+
+export interface Login {
+  username: string
+  password: Buffer
 }
 
 const OPTIONS = { protocolVersion: 5 } as const
@@ -69,7 +76,7 @@ export class MqttPublisher {
   /** Resolves when the peer has accepted the connection. Throws PublishError. */
   static async connect(settings: PublisherSettings): Promise<MqttPublisher> {
     const publisher = new MqttPublisher(settings)
-    const { properties, reasonCode } = await publisher.#handshake()
+    const { properties, reasonCode } = await publisher.#handshake(settings.login)
     if (reasonCode !== 0) {
       publisher.#socket.destroy()
       throw new PublishError(`${publisher.#name} refuses the connection (reason code ${reasonCode})`)
@@ -109,13 +116,14 @@ export class MqttPublisher {
     clearTimeout(timer)
   }
 
-  async #handshake(): Promise<IConnackPacket> {
+  async #handshake(login?: Login): Promise<IConnackPacket> {
     const clientId = `millrace-replay-${randomBytes(6).toString('hex')}`
     const answer = new Promise<IConnackPacket>((resolve, reject) => {
       this.#onConnack = resolve
       this.#onFault = reject
     })
-    this.#socket.write(generate({ cmd: 'connect', clientId, clean: true, keepalive: 0, ...OPTIONS }, OPTIONS))
+    const connect = { cmd: 'connect', clientId, clean: true, keepalive: 0, ...login, ...OPTIONS } as const
+    this.#socket.write(generate(connect, OPTIONS))
     return answer
   }
 

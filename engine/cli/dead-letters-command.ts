@@ -14,7 +14,7 @@ millrace dead-letters replay --mqtt HOST:PORT [options]: sends it again to its t
   --stream S, --device D, --reason R   only these
   --since T            only what arrived since then: 2026-03-01T12:00 (UTC), or 15m, 2h, 7d ago
   --limit N            at most so many (list: 100, replay: all)
-  --mqtt HOST:PORT     replay: where to send it, at QoS 1
+  --mqtt HOST:PORT     replay: where to send it, at QoS 1, as MILLRACE_MQTT_USER with MILLRACE_MQTT_PASSWORD
   --dry-run            replay: only say what would be sent
   --look S             replay: how long to look for what became a dead letter again (default 5)
 ${STORE_HELP}  --json               one JSON object a line, payloads as base64
@@ -94,7 +94,12 @@ function prepareReplay(values: Values, io: CommandIo): (target: StoreTarget) => 
     const publisher =
       isDry || address === null
         ? null
-        : await MqttPublisher.connect({ address, windowMax: REPLAY_WINDOW, timeoutMs: REPLAY_TIMEOUT_MS })
+        : await MqttPublisher.connect({
+            address,
+            windowMax: REPLAY_WINDOW,
+            timeoutMs: REPLAY_TIMEOUT_MS,
+            login: loginOf(io.env),
+          })
     const onOutcome = (letter: DeadLetter, outcome: Outcome) =>
       void io.stdout.write(
         values.json ? jsonLine(letter, outcome) : `${textLine(letter)}  -> ${outcomeText(outcome)}\n`,
@@ -108,6 +113,11 @@ function prepareReplay(values: Values, io: CommandIo): (target: StoreTarget) => 
       await publisher?.close()
     }
   }
+}
+
+/** Whose role lets it publish to all topics, where only devices are let in. */
+function loginOf({ MILLRACE_MQTT_USER: username, MILLRACE_MQTT_PASSWORD: password }: NodeJS.ProcessEnv) {
+  return password === undefined ? undefined : { username: username ?? '', password: Buffer.from(password) }
 }
 
 function filterOf({ stream, device, reason, since }: Values): LetterFilter {
