@@ -1,6 +1,7 @@
 /** What people read: lines on a pipe, and one line that is written over on a terminal. */
 import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
+import type { Refusal } from '../registry/credentials.ts'
 import { createConsole } from './start-console.ts'
 
 const addresses = {
@@ -75,6 +76,38 @@ test('a warning is a line on stderr', () => {
   const { terminal, written } = capture()
   terminal.warning('the door is open')
   expect(written()).toEqual({ stdout: '', stderr: 'millrace: warning: the door is open\n' })
+})
+
+describe('what clients were refused', () => {
+  const refusal = {
+    reason: 'wrong-password',
+    device: 'pump-7',
+    client: 'c\u001b[2J',
+    address: '10.0.0.9',
+    topic: '',
+  }
+  const refusals: Refusal[] = [
+    { ...refusal, what: 'connect', count: 1234 },
+    { ...refusal, what: 'subscribe', reason: 'not-authorized', client: '', topic: '#', count: 1 },
+  ]
+
+  test('for people, with nothing that steers a terminal', () => {
+    const { terminal, written } = capture()
+    terminal.refusals(refusals)
+    expect(written().stderr).toBe(
+      'millrace: refused connect of pump-7, client c\\x1b[2J, from 10.0.0.9, 1,234 times: wrong-password\n' +
+        'millrace: refused subscribe of pump-7 to #, from 10.0.0.9: not-authorized\n',
+    )
+  })
+
+  test('as events', () => {
+    const { terminal, written } = capture({ isJson: true })
+    terminal.refusals(refusals)
+    const events = written().stdout.trimEnd().split('\n')
+    expect(events.map((line: string) => JSON.parse(line))).toEqual(
+      refusals.map((each) => ({ event: 'refused', ...each })),
+    )
+  })
 })
 
 test('JSON: an event a line, with the process the user started and the engine behind it', () => {
