@@ -6,7 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { systemClock } from '../base/clock.ts'
 import { type GatewayControl, type GatewayReport, startGateway } from '../engine/gateway/gateway.ts'
-import { plainSetup } from '../engine/gateway/socket-harness.ts'
+import { plainSetup, sessionsOf } from '../engine/gateway/socket-harness.ts'
 import { Doorbell } from '../engine/ring/doorbell.ts'
 import { RingConsumer } from '../engine/ring/ring.ts'
 import { TestCertificates } from '../engine/tls/test-certificates.ts'
@@ -37,7 +37,9 @@ async function openDoors(tls: TlsMaterial): Promise<OpenDoors> {
   const setup = { ...plainSetup(), webSocket: null, mqtts: address, tls }
   const consumer = new RingConsumer(setup.rings[0])
   const bell = new Doorbell(setup.bell)
+  const sessions = sessionsOf(setup)
   const taking = setInterval(() => {
+    sessions?.step()
     while (consumer.take(1 << 20) > 0);
     consumer.release(consumer.position)
     bell.ring()

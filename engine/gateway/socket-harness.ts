@@ -37,6 +37,11 @@ export type PlainSetup = Omit<GatewaySetup, 'clock'>
 /** The sessions of each setup, by the memory that they share with it. */
 const fixtures = new WeakMap<SharedArrayBuffer, SessionsFixture>()
 
+/** The session thread of a setup, as a step machine: clients wait for what it says. */
+export function sessionsOf(setup: PlainSetup): SessionsFixture | undefined {
+  return fixtures.get(setup.sessions.ring)
+}
+
 export function plainSetup(limits: Partial<LimitsConfig> = {}): PlainSetup {
   const bell = Doorbell.memory()
   const sessions = new SessionsFixture([bell], systemClock)
@@ -100,7 +105,7 @@ export function keepRecords(
 ): { records: StoredRecord[]; stop: () => void } {
   const bell = new Doorbell(setup.bell)
   const shards = setup.rings.map((ring) => new KeepingShard(ring))
-  const sessions = fixtures.get(setup.sessions.ring)
+  const sessions = sessionsOf(setup)
   const timer = setInterval(() => {
     if (isStuck()) return
     sessions?.step()
