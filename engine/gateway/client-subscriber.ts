@@ -41,6 +41,16 @@ const SESSION_PACKET_ID_MIN = 0x8000
 /** In a PUBLISH's first byte. */
 const DUP_FLAG = 8
 
+/** So much of a filter is told back. */
+const TOLD_LENGTH_MAX = 200
+
+/** What is wrong with a filter, in words. */
+const REFUSALS = new Map<number, string>([
+  [ReasonCode.TOPIC_FILTER_INVALID, 'is no topic filter, or has too many levels'],
+  [ReasonCode.NOT_AUTHORIZED, 'is not allowed'],
+  [ReasonCode.QUOTA_EXCEEDED, 'is one subscription too many'],
+])
+
 /** What a subscriber needs of its connection. */
 export interface SubscriberHost {
   /** Writes what is not a message, within the bounds of a client that does not read. */
@@ -110,7 +120,7 @@ export class ClientSubscriber implements Subscriber, SessionUser, SessionOwner {
       reasonCodes[index] === 0 && (isWhole || isShared(filter))
     const ofSession = requests.filter(isForSession)
     const toAnswer = () => {
-      const answer = encodeSuback(this.#connect.version, packetId, reasonCodes)
+      const answer = this.#suback(packetId, requests, reasonCodes)
       this.#context.exchange.whenKnown(() => this.#host.answer(answer))
     }
     const wanted: SessionFilter[] = []
@@ -259,6 +269,18 @@ export class ClientSubscriber implements Subscriber, SessionUser, SessionOwner {
   }
 
   sessionReleases(): void {}
+
+  /** With the first refusal in words, for who wants them and takes a packet of that size. */
+  #suback(packetId: number, requests: readonly SessionFilter[], reasonCodes: readonly number[]): Uint8Array {
+    const { version, wantsReasons, packetSizeBytesMax } = this.#connect
+    const bare = encodeSuback(version, packetId, reasonCodes)
+    const refused = reasonCodes.findIndex((code) => code >= 0x80)
+    if (!wantsReasons || refused < 0) return bare
+    const text = REFUSALS.get(reasonCodes[refused]) ?? 'is refused'
+    const reasonString = `${requests[refused].filter.slice(0, TOLD_LENGTH_MAX)} ${text}`
+    const whole = encodeSuback(version, packetId, reasonCodes, { reasonString })
+    return packetSizeBytesMax > 0 && whole.length > packetSizeBytesMax ? bare : whole
+  }
 
   #adopt(session: ClientSession): void {
     this.#session = session

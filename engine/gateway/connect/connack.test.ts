@@ -139,3 +139,26 @@ describe('MQTT 5: DISCONNECT', () => {
     ])
   })
 })
+
+describe('MQTT 5: SUBACK', () => {
+  test.each([
+    ['in words', {}, { reasonString: 'a#b is no topic filter, or has too many levels' }],
+    ['without, when the client does not want them', { requestProblemInformation: false }, undefined],
+    ['without, when the client takes no packet of that size', { maximumPacketSize: 40 }, undefined],
+  ])('says why a filter is refused %s', (_, properties, expected) => {
+    const { client } = connect({ properties })
+    const subscriptions = ['a', 'a#b'].map((topic) => ({ topic, qos: 0 as const }))
+    client.send({ cmd: 'subscribe', messageId: 1, subscriptions })
+    const [answer] = client.received() as unknown as Answer[]
+    expect(answer).toMatchObject({ cmd: 'suback', granted: [0, 0x8f] })
+    expect(answer.properties).toEqual(expected)
+  })
+
+  test('a filter as long as can be is told in part', () => {
+    const { client } = connect({})
+    client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'é'.repeat(32_700), qos: 0 }] })
+    const [answer] = client.received() as unknown as Answer[]
+    expect(answer).toMatchObject({ cmd: 'suback', granted: [0x8f] })
+    expect(answer.properties?.reasonString).toMatch(/^é{200} is no topic filter/)
+  })
+})
