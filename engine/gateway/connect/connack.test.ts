@@ -13,7 +13,7 @@ function connect(
   fields: object,
   limits = {},
 ): { client: MemoryClient; answer: Answer; pass: (s: number) => void } {
-  const harness = makeHarness({ limits })
+  const harness = makeHarness({ limits, ringSizeBytes: 1 << 20 })
   const client = harness.accept()
   Object.assign(client, { version: 5 })
   client.send({ ...connectPacket({ version: 5 }), ...fields } as Packet)
