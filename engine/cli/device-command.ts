@@ -14,7 +14,7 @@ import { listDevices, showDevice } from './device-pages.ts'
 
 const HELP = `millrace device add NAME [options]     registers a device: it may publish and subscribe below devices/NAME/
 millrace device set NAME [options]     changes one: what is named takes the place of what was there
-millrace device token NAME             makes a bearer token and prints it, once; --replace ends those before it
+millrace device token NAME             makes a bearer token and prints it, once; --replace ends older ones
 millrace device list [--group G] [--role R] [--disabled]
 millrace device show NAME
 millrace device enable|disable|remove NAME...
@@ -32,8 +32,8 @@ millrace device import FILE            a .csv with a header, or .jsonl; - reads 
   --json                 one JSON object a line
 
 Columns of an import: name, password, token, certificate, role, groups (a;b), enabled, version, and meta.KEY,
-all but the first optional; all devices are registered, or none. An engine that runs knows of a change within a
-second: who is removed, disabled, or may something else from then on, is disconnected.
+all but the first optional; all devices are registered, or none. An engine that runs knows of a change
+within a second: who is removed, disabled, or may something else from then on, is disconnected.
 Exit codes: 0 done, 1 not done, 2 the options make no sense.
 `
 
