@@ -76,6 +76,16 @@ describe('a budget of messages', () => {
     expect(modest.received()).toMatchObject([{ cmd: 'puback', messageId: 1 }])
   })
 
+  test('is not charged with what others sent before it came', () => {
+    const harness = makeHarness({ limits: budget })
+    for (let i = 0; i < 5; i++) {
+      const client = harness.connect({ clientId: `c${i}` })
+      for (let count = 0; count < 10; count++) client.publish(TOPIC, '{}')
+      expect(client.transport.isPaused).toBe(false)
+    }
+    expect(harness.gateway.status().readsSlowed).toBe(0)
+  })
+
   test('keep-alive is suspended while it is waited for', () => {
     const harness = makeHarness({ limits: budget })
     const client = harness.connect({ keepalive: 2 })

@@ -193,9 +193,10 @@ export class MqttConnection implements Client, ConnectOwner, SlowedClient, Subsc
 
   // hot: per batch
   takePackets(bytes: Uint8Array, count: number): number {
-    const before = this.#budget === null ? 0 : this.#context.counters.messages
+    const budget = this.#budget // which a CONNECT among the packets makes
+    const before = budget === null ? 0 : this.#context.counters.messages
     const taken = this.#takeEach(bytes, count)
-    if (this.#budget !== null) this.#charge(this.#budget, this.#context.counters.messages - before, 0)
+    if (budget !== null) this.#charge(budget, this.#context.counters.messages - before, 0)
     if (this.#pingCount > 0) this.#answerPings()
     return taken
   }
