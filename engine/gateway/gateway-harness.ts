@@ -183,6 +183,8 @@ export interface Harness {
   /** So many seconds pass, each with a step. */
   pass(seconds: number): void
   connect(options?: ClientOptions): MemoryClient
+  /** Sends CONNECT, and does not wait for what is to be on disk before its answer. */
+  open(options: ClientOptions): MemoryClient
   accept(): MemoryClient
 }
 
@@ -297,9 +299,13 @@ export function makeHarness(
       }
     },
     accept: () => new MemoryClient(gateway, 4),
-    connect(client = {}) {
+    open(client) {
       const made = new MemoryClient(gateway, client.version ?? 4)
       made.send(connectPacket(client))
+      return made
+    },
+    connect(client = {}) {
+      const made = this.open(client)
       const [connack] = made.received()
       if (connack?.cmd !== 'connack') throw new Error('the gateway did not accept the client')
       return made

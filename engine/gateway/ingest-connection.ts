@@ -10,6 +10,7 @@
  */
 import { hashBytes } from '../../base/hash.ts'
 import { messageRecordSize, RecordFlag, RecordKind, writeMessageRecord } from '../../codecs/journal/record.ts'
+import { NO_EXPIRY, publishRecordSize, writePublishRecord } from '../../codecs/session/record.ts'
 import { jsonAck, jsonError, msgpackAck, msgpackError } from '../../codecs/websocket/answers.ts'
 import {
   cutJsonEnvelope,
@@ -45,6 +46,9 @@ export interface IngestArrival {
   session: string
   granted: Granted
 }
+
+/** What frames are to subscribers. */
+const QOS = 1
 
 const envelope = new Envelope()
 
@@ -138,7 +142,8 @@ export class IngestConnection implements Client, SlowedClient {
   settle(): void {
     if (this.#isClosed) return
     const context = this.#context
-    const seq = this.#frames.take(context.durable[this.#route.shard], context.counters)
+    const { durable, counters, sessions } = context
+    const seq = this.#frames.take(durable[this.#route.shard], durable[sessions.lane.shard], counters)
     if (seq >= 0) this.#ackSeq = seq
     this.#sendAck()
     if (this.#isWaitingForAcks && !this.#isSlowed && this.#frames.count < context.limits.receiveMaximum) {
@@ -198,16 +203,17 @@ export class IngestConnection implements Client, SlowedClient {
       return false
     }
     const route = this.#route
+    if (context.exchange.hasSubscriptions) context.exchange.match(route, null)
+    const isForSessions = route.sessionQosMin <= QOS
+    const contentSize = dataEnd - dataStart
+    if (isForSessions && !context.sessions.hasRoom(publishRecordSize(route.topicSize, contentSize), this)) {
+      return this.#block(context.sessions.lane)
+    }
     const lane = context.lanes[route.shard]
     const { producer } = lane
     const size = messageRecordSize(route.topicSize, dataEnd - dataStart)
     const at = lane.isTaken(this) ? -1 : producer.claim(size)
-    if (at < 0) {
-      this.blockedOn = lane
-      lane.block(this, context.nowMs)
-      context.counters.pausedConnections++
-      return false
-    }
+    if (at < 0) return this.#block(lane)
     writeMessageRecord(
       producer.views,
       at,
@@ -227,6 +233,7 @@ export class IngestConnection implements Client, SlowedClient {
     this.#lastSeq = seq
     this.#frames.push(producer.position, seq, context.nowUs)
     lane.waitingCount++
+    if (isForSessions) this.#writeSessionRecord(bytes, dataStart, dataEnd)
     context.counters.recordsWritten++
     context.counters.messagesQos1++
     if (context.exchange.hasSubscriptions) this.#deliver(bytes, dataStart, dataEnd)
@@ -244,6 +251,43 @@ export class IngestConnection implements Client, SlowedClient {
     counters.readsSlowed++
   }
 
+  #block(lane: ShardLane): false {
+    const { nowMs, counters } = this.#context
+    this.blockedOn = lane
+    lane.block(this, nowMs)
+    counters.pausedConnections++
+    return false
+  }
+
+  /** For the sessions that want it; there is room. The frame's acknowledgement waits for that, too. */
+  #writeSessionRecord(bytes: Uint8Array, dataStart: number, dataEnd: number): void {
+    const { topic, topicSize } = this.#route
+    const { lane } = this.#context.sessions
+    const size = publishRecordSize(topicSize, dataEnd - dataStart)
+    const at = lane.producer.claim(size)
+    const { views } = lane.producer
+    const flags = RecordFlag.QOS_1
+    writePublishRecord(
+      views,
+      at,
+      flags,
+      0,
+      0,
+      0,
+      NO_EXPIRY,
+      topic,
+      0,
+      topicSize,
+      bytes,
+      dataStart,
+      dataStart,
+      dataEnd,
+    )
+    lane.producer.commit(size)
+    lane.waitingCount++
+    this.#frames.waitForSessions(lane.producer.position)
+  }
+
   #deliver(bytes: Uint8Array, dataStart: number, dataEnd: number): void {
     const { exchange } = this.#context
     const { message } = exchange
@@ -254,10 +298,9 @@ export class IngestConnection implements Client, SlowedClient {
     message.propertiesStart = dataStart
     message.payloadStart = dataStart
     message.payloadEnd = dataEnd
-    message.qos = 1
+    message.qos = QOS
     message.isRetain = false
     message.messageExpiryIntervalS = -1
-    exchange.match(this.#route, null)
     exchange.publish(this.#route)
   }
 

@@ -1,6 +1,7 @@
 /** The engine's figures as Prometheus reads them (text format 0.0.4), units in the names. */
 import type { GatewayStatus } from '../gateway/gateway-counters.ts'
 import type { PasswordFigures } from '../registry/registry-keeper.ts'
+import type { SessionsStatus } from '../sessions/sessions-thread.ts'
 import type { EngineStatus, StatusBoard } from '../status.ts'
 
 type Labels = Record<string, string | number>
@@ -12,6 +13,7 @@ export function formatMetrics(board: StatusBoard, passwords: PasswordFigures): s
   const page = new Page()
   gatewayMetrics(page, status)
   shardMetrics(page, status)
+  if (status.sessions !== null) sessionMetrics(page, status.sessions)
   page.family(
     'millrace_puback_latency_seconds',
     'summary',
@@ -338,6 +340,32 @@ function shardMetrics(page: Page, { shards }: EngineStatus): void {
     'shard',
     (s) => s.insertRetries,
   )
+}
+
+function sessionMetrics(page: Page, status: SessionsStatus): void {
+  const { dropped } = status
+  const gauges: [name: string, help: string, value: number][] = [
+    ['sessions', 'Sessions that are kept, or have a will.', status.sessions],
+    ['connected_sessions', 'Those of them whose client is connected.', status.sessionsConnected],
+    ['queued_messages', 'Messages of QoS 1 and 2 that wait for sessions.', status.queuedMessages],
+    ['queued_bytes', 'Their bytes; a message counts once.', status.queuedSizeBytes],
+    ['retained_messages', 'Retained messages.', status.retainedMessages],
+    ['retained_bytes', 'Their bytes.', status.retainedSizeBytes],
+    ['pending_wills', 'Wills whose delay is not over.', status.willsPending],
+    ['shared_subscriptions', 'Shared subscriptions that have a member.', status.sharedGroups],
+    ['session_journal_bytes', "Size of the sessions' journal.", status.journalSizeBytes],
+  ]
+  for (const [name, help, value] of gauges) page.one(`millrace_${name}`, 'gauge', help, value)
+  const syncs = "Syncs of the sessions' journal."
+  page.one('millrace_session_journal_syncs_total', 'counter', syncs, status.syncs)
+  page.family(
+    'millrace_session_dropped_messages_total',
+    'counter',
+    'Messages that a session did not get, by reason.',
+  )
+  for (const [reason, count] of Object.entries(dropped)) {
+    page.sample('millrace_session_dropped_messages_total', { reason }, count)
+  }
 }
 
 class Page {

@@ -36,8 +36,6 @@ export interface DroppedCounts {
   sessionEnded: number
   /** There was no room to retain it. */
   retainedFull: number
-  /** Too large for the client. */
-  tooLarge: number
 }
 
 export class SessionContext {
@@ -56,7 +54,6 @@ export class SessionContext {
     unshared: 0,
     sessionEnded: 0,
     retainedFull: 0,
-    tooLarge: 0,
   }
 
   constructor(limits: SessionLimits) {
