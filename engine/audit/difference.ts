@@ -1,8 +1,8 @@
 /** One place where the books and what they are about do not agree. */
 export interface Difference {
-  check: 'ledger' | 'samples' | 'dead_letters' | 'rollups' | 'windows' | 'points' | 'journal'
+  check: 'ledger' | 'samples' | 'dead_letters' | 'rollups' | 'windows' | 'journal'
   stream: string
-  /** Of rollups, windows and points, as in the column `window` or `method`. */
+  /** Of rollups and windows, as in the column `window`. */
   window?: string
   /** The arrival minute, or the hour that windows start in; ISO 8601. */
   at: string
