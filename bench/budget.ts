@@ -30,7 +30,7 @@ const METRICS_AGE_MS = 1100
 
 const EFFORTS: Record<BenchSize, { rounds: number; roundMs: number }> = {
   small: { rounds: 1, roundMs: 300 },
-  full: { rounds: 5, roundMs: 4000 },
+  full: { rounds: 5, roundMs: 3000 },
 }
 
 interface Round {
