@@ -179,6 +179,7 @@ test('the config in the README is sound', async () => {
     '10m/10s',
     'session 30s',
   ])
+  expect(pipelines[0].downsamplers.map(({ label }) => label)).toEqual(['m4 1m', 'swinging-door 0.1'])
 })
 
 test('dry-run refuses what it cannot do, in one line', async () => {

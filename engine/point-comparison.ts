@@ -4,8 +4,9 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Point } from '../operators/downsample/downsample-fixture.ts'
+import { type StoredPoint, untold } from '../operators/downsample/kept-line.ts'
 import { isCompression, type WindowPointSpec } from '../operators/downsample/point-spec.ts'
-import { pointsOf, type StoredPoint, untold } from '../operators/downsample/points-oracle.ts'
+import { pointsOf } from '../operators/downsample/points-oracle.ts'
 import type { StreamDownsampler } from './config.ts'
 import { quoteString } from './store/sql-tokens.ts'
 import type { Query } from './window-comparison.ts'
@@ -49,9 +50,8 @@ export async function comparePoints(compared: ComparedPoints): Promise<PointComp
     for (const [series, readings] of samples) {
       const found = points.get(series) ?? []
       if (isCompression(spec)) {
-        const reading = untold(spec, readings, found)
-        if (reading !== null)
-          result.differences.push(`${label} ${series}: ${reading.value} at ${reading.ts} is told by nothing`)
+        for (const { ts, value } of untold(spec, readings, found))
+          result.differences.push(`${label} ${series}: ${value} at ${ts} is told by nothing`)
       } else result.differences.push(...differencesOf(`${label} ${series}`, spec, readings, found))
     }
     if (!isCompression(spec) && spec.method === 'lttb')

@@ -7,11 +7,12 @@ import { join } from 'node:path'
 import { createClient } from '@clickhouse/client'
 import { afterEach, expect, test } from 'vitest'
 import { Prng } from '../base/prng.ts'
+import type { AuditReport } from './audit/audit.ts'
 import { loadConfig } from './config-file.ts'
-import { EngineProcess, runMillrace, temporaryDirectory } from './engine-process.ts'
+import { EngineProcess, PATIENCE_MS, runMillrace, temporaryDirectory } from './engine-process.ts'
 import { comparePoints, type PointComparison } from './point-comparison.ts'
 import { startStore } from './store/store.ts'
-import { type Message, makeFleet, publishAll } from './window-scenario.ts'
+import { type Message, makeFleet, publishAll, publishIntoKill } from './window-scenario.ts'
 
 const cleanups: (() => unknown)[] = []
 
@@ -53,21 +54,15 @@ function newDirectory(): string {
   return directory.path
 }
 
-/** Publishes, kills the engine when about half is acknowledged, and gives back what was not. */
-async function publishIntoKill(
-  engine: EngineProcess,
-  messages: readonly Message[],
-  kill: () => Promise<void>,
-): Promise<Message[]> {
-  const publishing = publishAll(engine.addresses.mqtt, topicOf, messages)
-  const killing = new Promise((resolve) => setTimeout(resolve, 100)).then(kill)
-  const [unanswered] = await Promise.all([publishing, killing])
-  return unanswered
-}
-
 async function compare(engine: EngineProcess, config: string): Promise<PointComparison> {
   const [{ downsamplers }] = (await loadConfig(config)).pipelines
   return comparePoints({ query: engine.query.bind(engine), stream: 'plant', downsamplers })
+}
+
+/** Once all that was taken is stored: a stop may have been short of time. */
+async function auditSettled(engine: EngineProcess, data: string): Promise<AuditReport> {
+  const args = ['--data', data, '--store', engine.addresses.store, '--json', '--wait', '100']
+  return JSON.parse((await runMillrace(['audit', ...args])).stdout)
 }
 
 test('points are those of the samples, through kills in mid-window and any order of delivery', async () => {
@@ -86,31 +81,31 @@ test('points are those of the samples, through kills in mid-window and any order
 
   let engine = await EngineProcess.start(args)
   cleanups.push(() => engine.kill())
-  let rest = await publishIntoKill(engine, parts[0], () => engine.killEngine())
+  let rest = await publishIntoKill(engine.addresses.mqtt, topicOf, parts[0], () => engine.killEngine())
   await publishAll(engine.addresses.mqtt, topicOf, [...rest, ...parts[1]])
   const some = 'SELECT toUInt32(count()) AS n FROM millrace.points'
-  await engine.queryUntil<{ n: number }>(some, ({ n }) => n > 1000) // series are idle, and open windows show
-  rest = await publishIntoKill(engine, parts[2], () => engine.kill())
+  await engine.queryUntil<{ n: number }>(some, ({ n }) => n > 300) // series are idle, and open windows show
+  rest = await publishIntoKill(engine.addresses.mqtt, topicOf, parts[2], () => engine.kill())
   engine = await EngineProcess.start(args)
   await publishAll(engine.addresses.mqtt, topicOf, [...rest, ...parts[3]])
   expect(await engine.stop()).toBe(0)
   engine = await EngineProcess.start(args)
+  expect(await auditSettled(engine, data)).toMatchObject({ isSettled: true })
   const { counts, late, differences } = await compare(engine, config)
   expect(differences, `seed ${seed}`).toEqual([])
   expect(Object.keys(counts)).toHaveLength(WINDOWS.length + LINES.length)
-  expect(Math.min(...Object.values(counts)), JSON.stringify(counts)).toBeGreaterThan(100)
-  expect(late).toBeGreaterThan(100)
+  expect(Math.min(...Object.values(counts)), JSON.stringify(counts)).toBeGreaterThan(50)
+  expect(late).toBeGreaterThan(50)
   const metrics = await (await fetch(`http://${engine.addresses.http}/metrics`)).text()
   expect(metrics).toMatch(/millrace_points_total\{shard="1"\} \d/)
-  const dryRun = await runMillrace(['dry-run', config, '--data', data, '--json'])
-  expect(dryRun).toMatchObject({ code: 0, stderr: '' })
-})
+}, 900_000)
 
 test('a changed config: lines go on, new methods are right from then on', async () => {
   const seed = Number(process.env.SEED ?? 1)
   const directory = newDirectory()
   const config = join(directory, 'config.ts')
-  const args = [config, '--data', join(directory, 'data'), '--shards', '1']
+  const data = join(directory, 'data')
+  const args = [config, '--data', data, '--shards', '1']
   const messages = makeFleet(new Prng(seed), 1, 120, Date.now())
   const half = Math.ceil(messages.length / 2)
   let engine: EngineProcess | null = null
@@ -126,6 +121,7 @@ test('a changed config: lines go on, new methods are right from then on', async 
   const second = await live([`session('5s')`, WINDOWS[2], LINES[0], LINES[1]], messages.slice(half))
   expect(await second.stop()).toBe(0)
   const last = await live([`session('5s')`, WINDOWS[2], LINES[0], LINES[1]], [])
+  expect(await auditSettled(last, data)).toMatchObject({ isSettled: true })
   const { differences } = await compare(last, config)
   expect(differences, `seed ${seed}`).toEqual([])
   // One beginning of each line of each series, whatever became of its neighbours.
@@ -160,14 +156,17 @@ test('with a server: a point that it refuses becomes a dead letter, all others a
     return { device: 'd', ts, payload }
   })
   await publishAll(engine.addresses.mqtt, topicOf, messages)
-  expect(await engine.stop()).toBe(0)
-  const points = await query(
-    `SELECT toUInt32(toUnixTimestamp64Milli(ts) - ${ts}) AS at, value FROM millrace.points_latest ORDER BY ts`,
-  )
+  const pointsSql = `SELECT toUInt32(toUnixTimestamp64Milli(ts) - ${ts}) AS at, value FROM millrace.points_latest ORDER BY ts`
+  let points = await query(pointsSql)
+  for (const endMs = Date.now() + PATIENCE_MS; points.length < 9 && Date.now() < endMs; ) {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    points = await query(pointsSql)
+  }
   const at = (i: number, value = 0.25 * i) => ({ at: i * 1000, value })
   expect(points).toEqual([at(0), at(5, 99), at(9), at(10), at(19), at(20), at(29), at(30), at(39)])
   const letters = await query(`SELECT device, reason, toUInt32(toUnixTimestamp64Milli(arrival) - ${ts}) AS at,
     JSONExtractString(payload, 'table') AS table FROM millrace.dead_letters`)
   const reason = 'refused by ClickHouse with code 469'
   expect(letters).toEqual([{ device: 'd', reason, at: 15_000, table: 'points' }])
+  expect(await engine.stop()).toBe(0)
 })

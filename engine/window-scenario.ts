@@ -104,8 +104,10 @@ export async function publishAll(
   mqtt: string,
   topicOf: (device: string) => string,
   messages: readonly Message[],
+  onAnswered: (count: number) => void = () => {},
 ): Promise<Message[]> {
   const unanswered: Message[] = []
+  let answered = 0
   const publisher = await MqttPublisher.connect({
     address: addressOf(mqtt),
     windowMax: 50,
@@ -115,6 +117,7 @@ export async function publishAll(
     messages.map(async (message) => {
       try {
         await publisher.publish(topicOf(message.device), message.payload)
+        onAnswered(++answered)
       } catch (error) {
         if (!(error instanceof PublishError)) throw error
         unanswered.push(message)
@@ -122,6 +125,21 @@ export async function publishAll(
     }),
   )
   await publisher.close()
+  return unanswered
+}
+
+/** The same into a `kill` once half is acknowledged. */
+export async function publishIntoKill(
+  mqtt: string,
+  topicOf: (device: string) => string,
+  messages: readonly Message[],
+  kill: () => Promise<void>,
+): Promise<Message[]> {
+  let killing: Promise<void> | null = null
+  const unanswered = await publishAll(mqtt, topicOf, messages, (count) => {
+    if (count >= messages.length / 2) killing ??= kill()
+  })
+  await killing
   return unanswered
 }
 

@@ -11,7 +11,7 @@ import type { AuditReport } from './audit/audit.ts'
 import { loadConfig } from './config-file.ts'
 import { EngineProcess, runMillrace, temporaryDirectory } from './engine-process.ts'
 import { compareWindows, EVERY_AGGREGATE } from './window-comparison.ts'
-import { type Message, makeFleet, publishAll } from './window-scenario.ts'
+import { type Message, makeFleet, publishAll, publishIntoKill } from './window-scenario.ts'
 
 const cleanups: (() => unknown)[] = []
 
@@ -58,18 +58,6 @@ function newDirectory(): string {
   return directory.path
 }
 
-/** Publishes, kills the engine when about half is acknowledged, and gives back what was not. */
-async function publishIntoKill(
-  engine: EngineProcess,
-  messages: readonly Message[],
-  kill: () => Promise<void>,
-): Promise<Message[]> {
-  const publishing = publishAll(engine.addresses.mqtt, topicOf, messages)
-  const killing = new Promise((resolve) => setTimeout(resolve, 100)).then(kill)
-  const [unanswered] = await Promise.all([publishing, killing])
-  return unanswered
-}
-
 async function audit(engine: EngineProcess, data: string, ...more: string[]): Promise<AuditReport> {
   const args = ['--data', data, '--store', engine.addresses.store, '--json', '--wait', '30', ...more]
   const { stdout, stderr } = await runMillrace(['audit', ...args])
@@ -90,10 +78,10 @@ test('windows of every kind are those of batch SQL, through kills and any order 
 
   let engine = await EngineProcess.start(args)
   cleanups.push(() => engine.kill())
-  let rest = await publishIntoKill(engine, parts[0], () => engine.killEngine())
+  let rest = await publishIntoKill(engine.addresses.mqtt, topicOf, parts[0], () => engine.killEngine())
   await publishAll(engine.addresses.mqtt, topicOf, [...rest, ...parts[1]])
   await new Promise((resolve) => setTimeout(resolve, 3000)) // series are idle, and open windows show
-  rest = await publishIntoKill(engine, parts[2], () => engine.kill())
+  rest = await publishIntoKill(engine.addresses.mqtt, topicOf, parts[2], () => engine.kill())
   engine = await EngineProcess.start(args)
   await publishAll(engine.addresses.mqtt, topicOf, [...rest, ...parts[3]])
   expect(await engine.stop()).toBe(0)
@@ -141,7 +129,7 @@ test('another config: what did not change stays right, what is new is right from
   expect(await first.stop()).toBe(0)
   const secondMs = Date.now()
   const second = await start(configs[1])
-  const rest = await publishIntoKill(second, parts[1], () => second.kill())
+  const rest = await publishIntoKill(second.addresses.mqtt, topicOf, parts[1], () => second.kill())
   const thirdMs = Date.now()
   const third = await start(configs[2], 1000)
   await publishAll(third.addresses.mqtt, topicOf, [...rest, ...parts[2]])

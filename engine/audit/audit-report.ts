@@ -8,6 +8,7 @@ type Row = (string | number)[]
 export function formatAudit(report: AuditReport): string {
   const parts = [ledgerTable(report), rowsTable(report), windowsTable(report)]
   if (report.sampledWindows.length > 0) parts.push(sampledTable(report))
+  if (report.sampledPoints.length > 0) parts.push(pointsTable(report))
   parts.push(journalLine(report))
   for (const note of report.notes) parts.push(`note: ${printable(note)}\n`)
   if (report.differenceCount > 0) parts.push(differenceLines(report))
@@ -60,6 +61,19 @@ function sampledTable({ sampledWindows }: AuditReport): string {
     ['windows that do not merge', '', 'series', 'windows', 'as in samples'],
     ...sampledWindows.map(({ window, stream, series, compared, equal }) => [
       window,
+      stream,
+      series,
+      compared,
+      equal,
+    ]),
+  ])
+}
+
+function pointsTable({ sampledPoints }: AuditReport): string {
+  return layOut([
+    ['points', '', 'series', 'windows or readings', 'as in samples'],
+    ...sampledPoints.map(({ method, stream, series, compared, equal }) => [
+      method,
       stream,
       series,
       compared,

@@ -15,6 +15,7 @@ import type { Difference } from './difference.ts'
 import type { JournalFindings } from './journal-walk.ts'
 import { type Checked, checkBalance, checkTable, type LedgerSums, type TableSums } from './ledger-check.ts'
 import { checkOrdered, type SampledWindows } from './ordered-check.ts'
+import { checkPoints, type SampledPoints } from './point-check.ts'
 import { type ComparedSince, comparedSince } from './retention.ts'
 import { checkRollups, type WindowSums } from './rollup-check.ts'
 
@@ -39,6 +40,7 @@ export interface AuditReport {
   windows: WindowSums[]
   /** Of windows that do not merge. */
   sampledWindows: SampledWindows[]
+  sampledPoints: SampledPoints[]
   journals: JournalFindings[]
   /** Messages that are journalled and not known to be in ClickHouse. */
   pendingCount: number
@@ -87,6 +89,7 @@ interface Checks {
   tables: Checked<TableSums>
   windows: Checked<WindowSums>
   sampledWindows: Checked<SampledWindows>
+  sampledPoints: Checked<SampledPoints>
   notes: string[]
 }
 
@@ -98,7 +101,7 @@ async function runChecks(
 ): Promise<Checks> {
   const { target, sinceMs, layout } = settings
   const since = await comparedSince(target, sinceMs)
-  const { windows, notes } = comparedWindows(layout.streams)
+  const { windows, points, notes } = comparedWindows(layout.streams)
   const { latenessMs, idleTimeoutMs } = layout.windows
   const rule = { latenessMs, activeSinceMs: Math.min(activeSince(journals, idleTimeoutMs), inFlightMs) }
   const quietSinceMs = Math.min(activeSince(journals, idleTimeoutMs + AMENDMENT_MS_MAX), inFlightMs)
@@ -110,11 +113,14 @@ async function runChecks(
     if (windowAggregates(window.spec).length > 0)
       ordered.push(await checkOrdered(target, window, since, quietSinceMs))
   }
+  const sampled: Checked<SampledPoints>[] = []
+  for (const each of points) sampled.push(await checkPoints(target, each, since.pointsMs, quietSinceMs))
   return {
     ledger: await checkBalance(target, sinceMs),
     tables: await checkTables(target, since, inFlightMs),
     windows: together(rollups),
     sampledWindows: together(ordered),
+    sampledPoints: together(sampled),
     notes: [...since.notes, ...notes],
   }
 }
@@ -131,9 +137,9 @@ async function checkTables(
 }
 
 function reportOf(checks: Checks, journals: JournalFindings[], isStrict: boolean): AuditReport {
-  const { ledger, tables, windows, sampledWindows } = checks
+  const { ledger, tables, windows, sampledWindows, sampledPoints } = checks
   const damages = journals.flatMap(damageDifferences)
-  const checked = [ledger, tables, windows, sampledWindows]
+  const checked = [ledger, tables, windows, sampledWindows, sampledPoints]
   const differenceCount = checked.reduce((sum, check) => sum + check.differenceCount, damages.length)
   return {
     isBalanced: differenceCount === 0,
@@ -143,6 +149,7 @@ function reportOf(checks: Checks, journals: JournalFindings[], isStrict: boolean
     tables: tables.sums,
     windows: windows.sums,
     sampledWindows: sampledWindows.sums,
+    sampledPoints: sampledPoints.sums,
     journals,
     pendingCount: journals.reduce((sum, { pendingCount }) => sum + pendingCount, 0),
     differences: [...checked.flatMap((check) => check.differences), ...damages],

@@ -1,8 +1,8 @@
 /** One place where the books and what they are about do not agree. */
 export interface Difference {
-  check: 'ledger' | 'samples' | 'dead_letters' | 'rollups' | 'windows' | 'journal'
+  check: 'ledger' | 'samples' | 'dead_letters' | 'rollups' | 'windows' | 'points' | 'journal'
   stream: string
-  /** Of rollups and windows, as in the column `window`. */
+  /** Of rollups, windows and points, as in the column `window` or `method`. */
   window?: string
   /** The arrival minute, or the hour that windows start in; ISO 8601. */
   at: string

@@ -11,8 +11,8 @@ import { DIFFERENCE_COUNT_MAX, type Difference, minuteText } from './difference.
 import type { Checked } from './ledger-check.ts'
 import type { ComparedSince } from './retention.ts'
 import { boundedMs } from './rollup-check.ts'
+import { chooseSeries, chosenParams, IS_CHOSEN } from './sampled-series.ts'
 
-const SERIES_COUNT_MAX = 20
 const READING_COUNT_MAX = 20_000
 
 export interface SampledWindows {
@@ -36,17 +36,12 @@ export async function checkOrdered(
   const { stream, label, spec, condition } = window
   const isKeptForEver = since.keptMs === Number.NEGATIVE_INFINITY
   if (spec.kind === 'count' && !isKeptForEver) return none // their ranks count from the first reading of all
-  const series = await target.query<{ device: string; metric: string }>(chosenSeries(condition), {
-    stream,
-    quiet: Math.min(quietSinceMs, Number.MAX_SAFE_INTEGER),
-    salt: Math.floor(Date.now() / 3_600_000),
-  })
+  const series = await chooseSeries(target, stream, condition, quietSinceMs, READING_COUNT_MAX)
   if (series.length === 0) return none
   const params = {
     stream,
     window: label,
-    devices: series.map(({ device }) => device),
-    metrics: series.map(({ metric }) => metric),
+    ...chosenParams(series),
     since: boundedMs(Math.max(since.orderedMs, since.keptMs + reachMs(spec))),
     max: DIFFERENCE_COUNT_MAX,
   }
@@ -63,23 +58,12 @@ function reachMs(spec: WindowSpec): number {
   return spec.kind === 'session' ? spec.gapMs + 1 : 0
 }
 
-function chosenSeries(condition: string): string {
-  return `SELECT toString(device) AS device, toString(metric) AS metric FROM millrace.samples
-    WHERE stream = {stream:String} AND ${condition}
-    GROUP BY device, metric
-    HAVING max(toUnixTimestamp64Milli(arrival)) < {quiet:Int64} AND count() <= ${READING_COUNT_MAX}
-    ORDER BY cityHash64(device, metric, {salt:UInt32}) LIMIT ${SERIES_COUNT_MAX}`
-}
-
 interface Compared {
   compared: string
   equal: string
   /** Device, metric, start, count in batch SQL and in the table (-1 for no row). */
   wrong: [string, string, string | number, string | number, string | number][]
 }
-
-const IS_CHOSEN = `(toString(device), toString(metric)) IN (
-  SELECT pair.1, pair.2 FROM (SELECT arrayJoin(arrayZip({devices:Array(String)}, {metrics:Array(String)})) AS pair))`
 
 /** NaN is what was not asked for, and -0 is 0. */
 const plain = (name: string): string => `if(isNaN(${name}), 0, ${name} + 0.)`

@@ -11,8 +11,9 @@ export interface ComparedSince {
   deadLettersMs: number
   /** Windows that start at or after it. */
   windowsMs: number
-  /** The same of windows that do not merge. */
+  /** The same of windows that do not merge, and of points. */
   orderedMs: number
+  pointsMs: number
   /** From when on `samples` has all readings, by event time; -Infinity for all times. */
   keptMs: number
   /** For people: what is left out, and why. */
@@ -63,6 +64,7 @@ export async function comparedSince(target: StoreTarget, sinceMs: number | null)
     deadLettersMs: wholeMinute(Math.max(ledger, keptSince('dead_letters'))),
     windowsMs: Math.max(since, samples, keptSince('rollups')),
     orderedMs: Math.max(since, samples, keptSince('windows')),
+    pointsMs: Math.max(since, samples, keptSince('points')),
     keptMs: samples,
     notes,
   }

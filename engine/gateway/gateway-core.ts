@@ -13,6 +13,7 @@ import { type IngestArrival, IngestConnection, type IngestTransport } from './in
 import { MqttConnection } from './mqtt-connection.ts'
 import type { Peer } from './peer.ts'
 import type { PeerMessage } from './peer-link.ts'
+import { refuseClient } from './refusals.ts'
 import type { Transport } from './transport.ts'
 
 const SWEEP_INTERVAL_MS = 1000
@@ -116,7 +117,7 @@ export class Gateway {
   #hasRoom(address: string): boolean {
     const { isDraining, admission } = this.context
     const refusal = isDraining ? CloseReasons.draining : admission.admit(address)
-    if (refusal !== null) this.refuse(refusal)
+    if (refusal !== null) this.refuse(refusal, address)
     return refusal === null
   }
 
@@ -134,8 +135,8 @@ export class Gateway {
   }
 
   /** Counts a client that is turned away before it becomes a connection. */
-  refuse(reason: CloseReason): void {
-    this.context.counters.connectsRefused.add(reason.name)
+  refuse(reason: CloseReason, address = ''): void {
+    refuseClient(this.context, '', '', address, reason.name)
     this.context.counters.disconnected(reason)
   }
 

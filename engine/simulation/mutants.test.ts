@@ -91,6 +91,24 @@ const MUTANTS: Record<string, Mutation & { seed: number }> = {
     from: '    for (const operator of this.#operators) if (!isText || operator.takesTexts) operator.late(slot, ts, x)\n',
     to: '',
   },
+  'leaves points as they were when readings come late': {
+    seed: 8,
+    file: 'operators/downsample/window-points.ts',
+    from: '    this.#amendments.ask(slot, ts, ts)\n',
+    to: '',
+  },
+  'takes back no point': {
+    seed: 8,
+    file: 'engine/shard/point-blocks.ts',
+    from: 'isKind(PointKind.deleted)',
+    to: 'isKind(PointKind.late)',
+  },
+  'ends lines without their ends': {
+    seed: 10,
+    file: 'operators/downsample/swinging-door.ts',
+    from: '  release(slot: number): void {\n    this.#keepEnd(slot)\n',
+    to: '  release(): void {\n',
+  },
   'drops what another config leaves open': {
     seed: 3,
     file: 'engine/shard/stream-operators.ts',

@@ -3,8 +3,9 @@
  * the row of the greatest version is known, of equal ones the last.
  */
 import type { Point } from '../../operators/downsample/downsample-fixture.ts'
+import type { StoredPoint } from '../../operators/downsample/kept-line.ts'
 import { pointLabel, type WindowPointSpec } from '../../operators/downsample/point-spec.ts'
-import { pointsOf, type StoredPoint } from '../../operators/downsample/points-oracle.ts'
+import { pointsOf } from '../../operators/downsample/points-oracle.ts'
 import type { OrderedReading } from '../../operators/ordered-oracle.ts'
 import { type BlockRow, seriesOf } from './block-rows.ts'
 import { SimulationError } from './simulation-error.ts'

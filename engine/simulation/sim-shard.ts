@@ -94,6 +94,8 @@ export class SimShard extends SimThread {
 
   /** Once its rings are empty, as the thread does it. */
   drain(closesWindows: boolean): void {
+    // Else it counts as drained, as it was asked to be before, until it runs.
+    if (this.isDrained) this.shard.drain(closesWindows)
     this.#isDraining = true
     this.#closesWindows = closesWindows
     this.isWoken = true

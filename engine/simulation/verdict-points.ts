@@ -4,8 +4,9 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Point } from '../../operators/downsample/downsample-fixture.ts'
+import { type StoredPoint, untold } from '../../operators/downsample/kept-line.ts'
 import { isCompression, type PointSpec, type WindowPointSpec } from '../../operators/downsample/point-spec.ts'
-import { pointsOf, type StoredPoint, untold } from '../../operators/downsample/points-oracle.ts'
+import { pointsOf } from '../../operators/downsample/points-oracle.ts'
 import { numbersOf } from './sim-points.ts'
 import type { SimWindows } from './sim-windows.ts'
 import { SimulationError } from './simulation-error.ts'
@@ -37,8 +38,8 @@ export function judgePoints(windows: SimWindows, downsamplers: Downsamplers): nu
       count += found.length
       const about = `${series} ${label}`
       if (isCompression(spec)) {
-        const reading = untold(spec, seen, found)
-        if (reading !== null) fail(`${about}: ${reading.value} at ${reading.ts} is told by nothing`)
+        const [reading] = untold(spec, seen, found)
+        if (reading !== undefined) fail(`${about}: ${reading.value} at ${reading.ts} is told by nothing`)
       } else {
         const isSeen = (startMs: number) =>
           since === 0 || seen.some(({ ts }) => Math.floor(ts / spec.widthMs) * spec.widthMs === startMs)

@@ -9,11 +9,24 @@
  * ClickHouse's own largestTriangleThreeBuckets is not what chooses: it puts readings of one time in any order, and takes the number of
  * points as a constant. Where times differ it is the same, and the tests' oracle.
  */
-import { isCompression, type PointSpec, type WindowPointSpec } from '../../operators/downsample/point-spec.ts'
+import {
+  isCompression,
+  type PointSpec,
+  pointLabel,
+  type WindowPointSpec,
+} from '../../operators/downsample/point-spec.ts'
 import { readingsWithin } from './amendment-ranges.ts'
 import { columnDefinitions, DATABASE, POINTS_COLUMNS } from './columns.ts'
 import { quoteName, quoteString } from './sql-tokens.ts'
 import { TS_MS_MIN, timeOf } from './windows-sql.ts'
+
+/** Of all windows of the readings in `samples` that satisfy `condition`: device, metric, `start`, and the `point` as (ms, value). */
+export function batchPoints(stream: string, spec: WindowPointSpec, condition = '1'): string {
+  const readings = `SELECT stream, device, metric, ${quoteString(pointLabel(spec))} AS window, toInt64(${spec.widthMs}) AS width,
+      toInt64(${spec.points}) AS size, 0 AS version, toUnixTimestamp64Milli(ts) AS t, value
+    FROM ${DATABASE}.samples WHERE stream = ${quoteString(stream)} AND isFinite(value) AND ${condition}`
+  return pointsOf(spec.method, readings)
+}
 
 type Method = WindowPointSpec['method']
 

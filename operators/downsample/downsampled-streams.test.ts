@@ -7,6 +7,7 @@ import type { OrderedSettings } from '../ordered-settings.ts'
 import { makeSettings, makeSteps, type OrderedStep, playStep, pushReadings } from '../ordered-streams.ts'
 import { OrderedWindows } from '../ordered-windows.ts'
 import type { Point, SaidPoint } from './downsample-fixture.ts'
+import { untold } from './kept-line.ts'
 import { PointKind } from './point-rows.ts'
 import {
   type CompressionSpec,
@@ -15,7 +16,7 @@ import {
   type PointSpec,
   type WindowPointSpec,
 } from './point-spec.ts'
-import { pointsOf, untold } from './points-oracle.ts'
+import { pointsOf } from './points-oracle.ts'
 
 const WINDOWS: WindowPointSpec[] = [
   { method: 'mean', widthMs: 10_000, points: 0 },
@@ -94,7 +95,7 @@ class PointTable {
         ...point,
         isLate: point.kind === PointKind.late,
       }))
-      expect(untold(spec, samples, points), `${about}, ${spec.method}, series ${series}`).toBeNull()
+      expect(untold(spec, samples, points), `${about}, ${spec.method}, series ${series}`).toEqual([])
     }
   }
 

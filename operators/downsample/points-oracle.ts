@@ -1,69 +1,11 @@
-/** For tests: what downsamplers keep of readings, from the definitions; and whether a line tells of all that were dropped. */
+/** For tests: what downsamplers keep of readings, from the definitions. */
 import type { Point } from './downsample-fixture.ts'
-import type { CompressionSpec, WindowPointSpec } from './point-spec.ts'
+import type { WindowPointSpec } from './point-spec.ts'
 
 /** Of all windows, in order. */
 export function pointsOf(spec: WindowPointSpec, readings: readonly Point[]): Point[] {
   const windows = Map.groupBy(sorted(readings), ({ ts }) => Math.floor(ts / spec.widthMs))
   return [...windows.values()].flatMap((own) => pointsOfWindow(spec, own))
-}
-
-/** A point as the table has it. */
-export interface StoredPoint extends Point {
-  deviation: number
-  isLate: boolean
-}
-
-/**
- * A reading that is neither late, nor as near to the kept line as was said; null when there is none. What follows the last point
- * of a line with a budget is told by nothing.
- */
-export function untold(
-  spec: CompressionSpec,
-  readings: readonly Point[],
-  points: readonly StoredPoint[],
-): Point | null {
-  const keyOf = ({ ts, value }: Point) => `${ts} ${value}`
-  const known = new Set(points.map(keyOf))
-  const line = sorted(points.filter(({ isLate }) => !isLate)) as StoredPoint[]
-  const isTold = spec.method === 'deadband' ? isOnStep : isOnLine
-  for (const reading of readings) {
-    if (known.has(keyOf(reading))) continue
-    const after = line.findIndex(
-      ({ ts, value }) => ts > reading.ts || (ts === reading.ts && value > reading.value),
-    )
-    const isBehind = after < 0 || Number.isNaN(line[after].deviation)
-    if (spec.pointsPerHour !== null && isBehind && after !== 0 && line.length > 0) continue
-    if (!isTold(spec, reading, line)) return reading
-  }
-  return null
-}
-
-function isOnStep(
-  { deviation }: CompressionSpec,
-  { ts, value }: Point,
-  line: readonly StoredPoint[],
-): boolean {
-  const at = line.findLastIndex((point) => point.ts < ts || (point.ts === ts && point.value <= value))
-  if (at < 0) return false
-  const allowed = deviation ?? line[at + 1].deviation
-  return Math.abs(value - line[at].value) <= allowed * (1 + Number.EPSILON)
-}
-
-function isOnLine(
-  { deviation }: CompressionSpec,
-  { ts, value }: Point,
-  line: readonly StoredPoint[],
-): boolean {
-  return line.some((b, i) => {
-    const a = line[i - 1]
-    if (a === undefined || ts < a.ts || ts > b.ts || Number.isNaN(b.deviation)) return false
-    const allowed = deviation ?? b.deviation
-    if (a.ts === b.ts) return value >= a.value - allowed && value <= b.value + allowed
-    const share = (ts - a.ts) / (b.ts - a.ts)
-    const rounding = (Math.abs(a.value) + Math.abs(b.value)) * 1e-14
-    return Math.abs(a.value + (b.value - a.value) * share - value) <= allowed + rounding
-  })
 }
 
 /** `readings` are all of the window, in the order (ts, value). */
