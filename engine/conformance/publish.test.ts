@@ -511,9 +511,9 @@ shows('PINGREQ gets PINGRESP', { v4: '3.12.4-1', v5: '3.12.4-1' }, async (versio
 
 shows('answers that nobody reads end the connection, and no other', { v4: '4.8.0-2' }, async (version) => {
   // Over memory: a kernel would take megabytes first.
-  const { connect } = makeHarness({ limits: { bufferedSizeBytesMax: 64 << 10 } })
-  const deaf = connect({ version, clientId: 'deaf' })
-  const other = connect({ version, clientId: 'other' })
+  const harness = makeHarness({ limits: { bufferedSizeBytesMax: 64 << 10 } })
+  const deaf = harness.connect({ version, clientId: 'deaf' })
+  const other = harness.connect({ version, clientId: 'other' })
   deaf.transport.isStuck = true
   for (let i = 0; i < 100_000 && !deaf.transport.isClosed; i++) deaf.send({ cmd: 'pingreq' })
   expect(deaf.transport.isClosed).toBe(true)
