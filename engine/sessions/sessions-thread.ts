@@ -9,6 +9,7 @@ import { Journal } from '../journal/journal.ts'
 import { JournalError } from '../journal/segment-recovery.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { RingConsumer } from '../ring/ring.ts'
+import { StepLoop } from '../ring/step-loop.ts'
 import { Outlet } from './outlet.ts'
 import type { DroppedCounts, SessionLimits } from './session-context.ts'
 import { SESSION_JOURNAL_OWNER, Sessions } from './sessions.ts'
@@ -101,33 +102,15 @@ function openSessions(setup: SessionsSetup, report: (message: SessionsReport) =>
     limits,
     snapshotIntervalBytes: segmentSizeBytes,
     clock: systemClock,
-    wake: () => wake(),
+    wake: () => loop.wake(),
     report: (fault) => report({ kind: 'fault', isOver: false, ...fault }),
   })
 
-  let isWoken = false
-  let isStopped = false
-  let timer: NodeJS.Timeout | undefined
-
-  function wake(): void {
-    if (isWoken) return
-    isWoken = true
-    setImmediate(run)
-  }
-
-  function run(): void {
-    isWoken = false
-    if (isStopped) return
-    bell.cancelSleep()
-    let atMs = sessions.step()
-    bell.announceSleep()
-    if (sessions.intake.isIdle && !sessions.isIdle) atMs = Math.min(atMs, sessions.step())
-    bell.sleep(wake)
-    clearTimeout(timer)
-    timer = setTimeout(wake, Math.max(1, atMs - systemClock.nowMs()))
-  }
-
-  wake()
+  const loop = new StepLoop(bell, {
+    step: () => sessions.step(),
+    hasWork: () => sessions.intake.isIdle && !sessions.isIdle,
+  })
+  loop.wake()
   return {
     status: () => statusOf(sessions, journal),
     async drain(timeoutMs) {
@@ -136,8 +119,7 @@ function openSessions(setup: SessionsSetup, report: (message: SessionsReport) =>
       return sessions.isIdle
     },
     async stop() {
-      isStopped = true
-      clearTimeout(timer)
+      loop.stop()
       while (journal.isSyncing) await pause(1)
       await sessions.close()
     },

@@ -12,6 +12,7 @@ import { Journal } from '../journal/journal.ts'
 import { JournalError } from '../journal/segment-recovery.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { RingConsumer } from '../ring/ring.ts'
+import { StepLoop } from '../ring/step-loop.ts'
 import { connectStore, type StoreAddress } from '../store/target.ts'
 import type { Alert } from './alert.ts'
 import { BlockBuilder } from './block-builder.ts'
@@ -175,7 +176,7 @@ function openShard(
     snapshotIntervalBytes: segmentSizeBytes,
     sink: { target, prng: new Prng(setup.index + 1), clock: systemClock },
     clock: systemClock,
-    wake: () => wake(),
+    wake: () => loop.wake(),
     alert: (alerts) => {
       alertCount += alerts.length
       report({ kind: 'alerts', alerts })
@@ -183,27 +184,10 @@ function openShard(
     report: (fault) => report({ kind: 'fault', isOver: false, ...fault }),
   })
 
-  let isWoken = false
-  let isStopped = false
-  let timer: NodeJS.Timeout | undefined
-
-  function wake(): void {
-    if (isWoken) return
-    isWoken = true
-    setImmediate(run)
-  }
-
-  function run(): void {
-    isWoken = false
-    if (isStopped) return
-    bell.cancelSleep()
-    let atMs = shard.step()
-    bell.announceSleep()
-    if (!journal.isSyncing && rings.some((ring) => ring.available() > 0)) atMs = Math.min(atMs, shard.step())
-    bell.sleep(wake)
-    clearTimeout(timer)
-    timer = setTimeout(wake, Math.max(1, atMs - systemClock.nowMs()))
-  }
+  const loop = new StepLoop(bell, {
+    step: () => shard.step(),
+    hasWork: () => !journal.isSyncing && rings.some((ring) => ring.available() > 0),
+  })
 
   const reportFull = () => {
     if (wasFull || pipeline.detectors.seriesRefused === 0) return
@@ -252,7 +236,7 @@ function openShard(
     return shard.isDrained
   }
 
-  wake()
+  loop.wake()
   return {
     status,
     async drain(timeoutMs, closesWindows) {
@@ -260,14 +244,13 @@ function openShard(
       while (rings.some((ring) => ring.available() > 0) && systemClock.nowMs() < deadlineMs) await pause(5)
       if (!(await drainShard(deadlineMs, closesWindows))) return false
       if (closesWindows) return true
-      isStopped = true // time goes on, and with it what another config would have to replay
+      loop.isPaused = true // time goes on, and with it what another config would have to replay
       if (await shard.finish()) return true
-      isStopped = false
+      loop.isPaused = false
       return drainShard(deadlineMs, true)
     },
     async stop() {
-      isStopped = true
-      clearTimeout(timer)
+      loop.stop()
       while (journal.isSyncing) await pause(1)
       await shard.close()
       await target.close()
