@@ -1,7 +1,7 @@
 /**
  * Inserting into the store child, as the sink does: Native blocks of `samples` by @clickhouse/client over the
- * Unix socket, each with its token, synced before it is confirmed. CPU of the child and of this process
- * apart.
+ * Unix socket, each with its token, synced before it is confirmed; and the same into tables whose parts are not synced, which
+ * shows what it costs that a confirmed insert outlives a power cut. CPU of the child and of this process apart.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -52,6 +52,7 @@ async function measure(
   pid: number,
   readingCount: number,
   blocks: number,
+  suffix = '',
 ): Promise<Measure[]> {
   const batch = new SampleBatch(readingCount)
   const rows = batch.rowCount * blocks
@@ -62,7 +63,7 @@ async function measure(
     insertAll(target, blocks, () => batch.block(writer), `run-${readingCount}`)
   const ours = await costOf(work, rows)
   const after = cpuNsOf(pid)
-  const what = `${batch.rowCount.toLocaleString('en-US')} rows an insert`
+  const what = `${batch.rowCount.toLocaleString('en-US')} rows an insert${suffix}`
   const child =
     before === null || after === null
       ? []
@@ -78,29 +79,42 @@ async function measure(
   ]
 }
 
+/** Runs `work` on a store of its own. */
+async function withStore(
+  syncOnInsert: boolean,
+  work: (target: StoreTarget, pid: number) => Promise<Measure[]>,
+): Promise<Measure[]> {
+  const directory = mkdtempSync(join(tmpdir(), 'millrace-bench-store-'))
+  const store = await startStore({ directory, listen: null })
+  const target = connectStore({ socketPath: store.socketPath })
+  try {
+    await createSchema((sql) => target.command(sql), { syncOnInsert })
+    return await work(target, store.pid)
+  } finally {
+    await target.close()
+    await store.stop()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+async function measureSynced(target: StoreTarget, pid: number): Promise<Measure[]> {
+  const small = await measure(target, pid, 3334, 60)
+  const usual = await measure(target, pid, 33_334, 30)
+  const peakSizeBytes = peakSizeBytesOf(pid)
+  const peak =
+    peakSizeBytes === null
+      ? []
+      : [{ name: "store's peak memory", value: peakSizeBytes / 2 ** 20, unit: 'MiB' }]
+  return [...small, ...usual, ...peak]
+}
+
 export const bench: Bench = {
   name: 'store',
   about: 'inserts of samples into the store child, one after the other, synced',
   async run(size: BenchSize): Promise<Measure[]> {
-    const directory = mkdtempSync(join(tmpdir(), 'millrace-bench-store-'))
-    const store = await startStore({ directory, listen: null })
-    const target = connectStore({ socketPath: store.socketPath })
-    try {
-      await createSchema((sql) => target.command(sql), { syncOnInsert: true })
-      if (size === 'small') return await measure(target, store.pid, 100, 2)
-      const small = await measure(target, store.pid, 3334, 60)
-      const usual = await measure(target, store.pid, 33_334, 30)
-      const peakSizeBytes = peakSizeBytesOf(store.pid)
-      if (peakSizeBytes === null) return [...small, ...usual]
-      return [
-        ...small,
-        ...usual,
-        { name: "store's peak memory", value: peakSizeBytes / 2 ** 20, unit: 'MiB' },
-      ]
-    } finally {
-      await target.close()
-      await store.stop()
-      rmSync(directory, { recursive: true, force: true })
-    }
+    if (size === 'small') return withStore(true, (target, pid) => measure(target, pid, 100, 2))
+    const synced = await withStore(true, measureSynced)
+    const unsynced = await withStore(false, (target, pid) => measure(target, pid, 33_334, 30, ', not synced'))
+    return [...synced, ...unsynced]
   },
 }
