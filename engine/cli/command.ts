@@ -21,6 +21,13 @@ export function readOptions<T extends NonNullable<ParseArgsConfig['options']>>(a
   }
 }
 
+/** Of a command that takes nothing but options. */
+export function readFlags<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
+  const { values, positionals } = readOptions(args, options)
+  if (positionals.length > 0) throw new UsageError(`there is no argument ${JSON.stringify(positionals[0])}`)
+  return values
+}
+
 /** `parseArgs` adds advice, some of it on lines of its own. */
 function oneLine(message: string): string {
   const option = /^Option '([^']+)' argument is ambiguous/.exec(message)?.[1]

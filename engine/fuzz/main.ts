@@ -1,7 +1,7 @@
 /** `npm run fuzz`: mutated packets by the million against the gateway; tells the seed that broke it, a hang, or growth. */
 import { availableParallelism } from 'node:os'
-import { parseArgs } from 'node:util'
 import { Piscina } from 'piscina'
+import { countOption, readFlags, UsageError } from '../cli/command.ts'
 import type { FuzzFindings, FuzzJob } from './fuzz-worker.ts'
 import { MUTATIONS_PER_RUN } from './gateway-fuzz.ts'
 import { fuzzSockets } from './socket-fuzz.ts'
@@ -23,24 +23,25 @@ const OPTIONS = {
   threads: { type: 'string', default: String(availableParallelism()) },
   help: { type: 'boolean', default: false },
 } as const
+const COUNT_MAX = 999_999_999
+const THREADS_MAX = 1024
 const RUNS_PER_JOB = 20
 /** A job takes seconds, on a machine that is busy a minute. */
 const HANG_MS = 600_000
 const PROGRESS_INTERVAL_MS = 5000
 const GROWTH_SIZE_BYTES_MAX = 32 << 20
 
-class UsageError extends Error {}
 class Broken extends Error {}
 
 async function main(args: string[]): Promise<number> {
-  const values = readOptions(args)
+  const values = readFlags(args, OPTIONS)
   if (values.help) {
     process.stdout.write(HELP)
     return 0
   }
-  const seed = number('seed', values.seed, 0)
-  const mutations = number('mutations', values.mutations, 1)
-  await fuzzMemory(seed, mutations, number('threads', values.threads, 1))
+  const seed = countOption('seed', values.seed, 0, COUNT_MAX)
+  const mutations = countOption('mutations', values.mutations, 1, COUNT_MAX)
+  await fuzzMemory(seed, mutations, countOption('threads', values.threads, 1, THREADS_MAX))
   const { connections, grownSizeBytes } = await fuzzSockets(seed, Math.min(2000, Math.ceil(mutations / 50)))
   const grown = (grownSizeBytes / 1e6).toFixed(1)
   process.stdout.write(
@@ -48,20 +49,6 @@ async function main(args: string[]): Promise<number> {
   )
   process.stdout.write('nothing broke\n')
   return 0
-}
-
-function readOptions(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS, strict: true }).values
-  } catch (error) {
-    throw new UsageError((error as Error).message.split('. ')[0])
-  }
-}
-
-function number(name: string, text: string, min: number): number {
-  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
-  if (value >= min) return value
-  throw new UsageError(`--${name} takes a whole number from ${min} on, not ${JSON.stringify(text)}`)
 }
 
 /** Gateways in memory, one run after the other on each thread. */

@@ -1,7 +1,7 @@
 /** `npm run simulate`: runs by the thousand over a pool of threads; says which seed failed, and what happened there last. */
 import { availableParallelism } from 'node:os'
-import { parseArgs } from 'node:util'
 import { Piscina } from 'piscina'
+import { countOption, readFlags, UsageError } from '../cli/command.ts'
 import type { RunResult } from './simulation.ts'
 import { runSimulationJob, type SimulationFindings, type SimulationJob } from './simulation-worker.ts'
 
@@ -25,6 +25,8 @@ const OPTIONS = {
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const
+const COUNT_MAX = 999_999_999
+const THREADS_MAX = 1024
 const RUNS_PER_JOB = 20
 const PROGRESS_INTERVAL_MS = 5000
 
@@ -36,19 +38,15 @@ interface Outcome {
   failed: RunResult | null
 }
 
-class UsageError extends Error {
-  readonly code = 'USAGE'
-}
-
 async function main(args: string[]): Promise<number> {
-  const values = readOptions(args)
+  const values = readFlags(args, OPTIONS)
   if (values.help) {
     process.stdout.write(HELP)
     return ExitCode.ok
   }
-  const runs = number('runs', values.runs, 1)
-  const firstSeed = number('seed', values.seed, 0)
-  const threads = number('threads', values.threads, 1)
+  const runs = countOption('runs', values.runs, 1, COUNT_MAX)
+  const firstSeed = countOption('seed', values.seed, 0, COUNT_MAX)
+  const threads = countOption('threads', values.threads, 1, THREADS_MAX)
   const outcome = await runAll(firstSeed, runs, threads, (done) => {
     const { seconds, acknowledged } = done
     const rate = (done.runs / seconds).toFixed(0)
@@ -58,20 +56,6 @@ async function main(args: string[]): Promise<number> {
   })
   process.stdout.write(values.json ? `${JSON.stringify(outcome)}\n` : textOf(outcome, firstSeed))
   return outcome.failed === null ? ExitCode.ok : ExitCode.failed
-}
-
-function readOptions(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS, strict: true }).values
-  } catch (error) {
-    throw new UsageError((error as Error).message.split('. ')[0])
-  }
-}
-
-function number(name: string, text: string, min: number): number {
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
-  if (value >= min) return value
-  throw new UsageError(`--${name} takes a whole number from ${min} on, not ${JSON.stringify(text)}`)
 }
 
 /** Stops at the first failure; of several threads' failures the one with the smallest seed is told. */
