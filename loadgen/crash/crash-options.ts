@@ -1,5 +1,5 @@
 /** `npm run crash`: its options, their defaults, and what makes no sense. */
-import { parseArgs } from 'node:util'
+import { type ParseArgsConfig, parseArgs } from 'node:util'
 import type { CrashOptions } from './crash-contract.ts'
 import type { Redelivery } from './device-link.ts'
 import { type Fault, isProxyFault, isRoundFault, PROXY_FAULTS, ROUND_FAULTS } from './faults.ts'
@@ -48,7 +48,7 @@ const SHAPES = [
   [0, 1],
   [1, 3],
 ] as const
-const SEED_MAX = 2 ** 32 - 1
+export const SEED_MAX = 2 ** 32 - 1
 
 export class UsageError extends Error {
   readonly code = 'USAGE'
@@ -56,12 +56,12 @@ export class UsageError extends Error {
 
 /** Null: help is wanted. Throws UsageError. */
 export function readCrashOptions(args: string[]): { run: CrashOptions; isJson: boolean } | null {
-  const values = parse(args)
+  const values = readFlags(args, OPTIONS)
   if (values.help) return null
   const faults = faultsOf(values.faults)
   const hasRounds = faults.some(isRoundFault)
   const isProxied = faults.some(isProxyFault)
-  const seed = number('seed', values.seed, Math.floor(Math.random() * SEED_MAX), SEED_MAX)
+  const seed = wholeNumber('seed', values.seed, Math.floor(Math.random() * SEED_MAX), SEED_MAX)
   const [gateways, shards] = SHAPES[seed % SHAPES.length]
   if (!hasRounds && values.rounds !== undefined)
     throw new UsageError('--rounds: none of the faults comes in rounds')
@@ -69,13 +69,13 @@ export function readCrashOptions(args: string[]): { run: CrashOptions; isJson: b
     throw new UsageError('--count counts faults at the proxy, and none was asked for')
   const run: CrashOptions = {
     seed,
-    rounds: number('rounds', values.rounds, hasRounds ? 100 : 0, 100_000),
+    rounds: wholeNumber('rounds', values.rounds, hasRounds ? 100 : 0, 100_000),
     faults,
-    proxyFaultCount: number('count', values.count, hasRounds || !isProxied ? 0 : 1000, 10_000_000),
+    proxyFaultCount: wholeNumber('count', values.count, hasRounds || !isProxied ? 0 : 1000, 10_000_000),
     redeliveries: redeliveriesOf(values.redelivery),
-    checkEvery: number('check-every', values['check-every'], 10, 100_000),
-    gateways: number('gateways', values.gateways, gateways, 16),
-    shards: number('shards', values.shards, values.gateways === '0' ? 1 : shards, 16),
+    checkEvery: wholeNumber('check-every', values['check-every'], 10, 100_000),
+    gateways: wholeNumber('gateways', values.gateways, gateways, 16),
+    shards: wholeNumber('shards', values.shards, values.gateways === '0' ? 1 : shards, 16),
     keepDirectory: values.keep,
   }
   if (values.directory !== undefined) run.parentDirectory = values.directory
@@ -84,9 +84,9 @@ export function readCrashOptions(args: string[]): { run: CrashOptions; isJson: b
   return { run, isJson: values.json }
 }
 
-function parse(args: string[]) {
+export function readFlags<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
   try {
-    return parseArgs({ args, options: OPTIONS, strict: true }).values
+    return parseArgs({ args, options, strict: true }).values
   } catch (error) {
     throw new UsageError((error as Error).message.split('. ')[0])
   }
@@ -109,7 +109,7 @@ function redeliveriesOf(text: string): Redelivery[] {
   throw new UsageError(`--redelivery takes dup, anew or both, not ${JSON.stringify(text)}`)
 }
 
-function number(name: string, text: string | undefined, otherwise: number, max: number): number {
+export function wholeNumber(name: string, text: string | undefined, otherwise: number, max: number): number {
   if (text === undefined) return otherwise
   const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
   if (value <= max) return value
